@@ -1,0 +1,1 @@
+"""What the system does: one handler function per file, discovered by name."""

@@ -1,0 +1,1 @@
+"""The doors: HTTP behind Caddy, pages, and the command line."""

@@ -1,0 +1,22 @@
+"""Declare functions here: everything a handler file needs, and nothing that opens anything."""
+
+from runtime.context import Context
+from runtime.errors import Cancel, Snooze
+from runtime.event import Event
+from runtime.function import Function, function
+from runtime.policy import Merge, Retry, Scale
+from runtime.trigger import Cron, Webhook
+
+__all__ = [
+    "Cancel",
+    "Context",
+    "Cron",
+    "Event",
+    "Function",
+    "Merge",
+    "Retry",
+    "Scale",
+    "Snooze",
+    "Webhook",
+    "function",
+]

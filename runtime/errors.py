@@ -1,0 +1,89 @@
+"""What can go wrong in the runtime, as one tree.
+
+RuntimeFault
+  ConfigurationError     a setting is missing or wrong (exit code 78)
+  DeclarationError       a function is declared wrongly (fails at import)
+  UnknownFunction        nobody declared that name
+  InvalidEvent           the data does not fit the function's event
+  EventTooLarge          the event is over one megabyte
+  KeyConflict            an idempotency key was used for something else
+  ServerAway             Postgres (or another needed server) does not answer (exit code 69)
+  LeaseLost              this worker was declared dead; its work belongs to others now
+  StepError              a step was used in a way that could double an effect
+Verdict                  raised by a function about itself
+  Cancel                 never run this again
+  Snooze                 run it again later; not a failed attempt
+"""
+
+from typing import Any
+
+
+class RuntimeFault(Exception):
+    """Something went wrong in the runtime."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").splitlines()[0])
+
+
+class ConfigurationError(RuntimeFault):
+    """A setting is missing or wrong."""
+
+
+class DeclarationError(RuntimeFault):
+    """A function is declared wrongly."""
+
+
+class UnknownFunction(RuntimeFault):
+    """Nobody declared that function."""
+
+
+class InvalidEvent(RuntimeFault):
+    """The data does not fit the function's event."""
+
+    def __init__(self, message: str, problems: list[dict[str, Any]] | None = None) -> None:
+        super().__init__(message)
+        self.problems = problems or []
+        """One entry per wrong field: `{"field": "name", "message": "…"}`."""
+
+
+class EventTooLarge(RuntimeFault):
+    """The event is over one megabyte."""
+
+
+class KeyConflict(RuntimeFault):
+    """The idempotency key was used before, with other data."""
+
+
+class ServerAway(RuntimeFault):
+    """A needed server does not answer."""
+
+
+class LeaseLost(RuntimeFault):
+    """This worker was declared dead; its work belongs to others now."""
+
+
+class StepError(RuntimeFault):
+    """A step was used in a way that could double an effect."""
+
+
+class Verdict(Exception):
+    """What a function decides about its own invocation."""
+
+
+class Cancel(Verdict):  # noqa: N818 - a verdict, not an error
+    """Never run this invocation again."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Snooze(Verdict):  # noqa: N818 - a verdict, not an error
+    """Run this invocation again later, without counting a failed attempt."""
+
+    def __init__(self, seconds: float, reason: str = "") -> None:
+        if seconds <= 0:
+            raise ValueError(f"Snooze needs seconds above 0, got {seconds}")
+        super().__init__(reason or f"snoozed for {seconds} s")
+        self.seconds = seconds
+        self.reason = reason

@@ -1,0 +1,51 @@
+"""The validated input of exactly one function."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from runtime.errors import EventTooLarge, InvalidEvent
+
+EVENT_LIMIT_BYTES = 1_000_000
+
+
+class Event(BaseModel):
+    """Base of all events. Frozen; unknown fields are refused, so a typo is seen at the door.
+
+    Events evolve by adding fields with defaults. A removed field means a new event.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def encode(event: Event) -> str:
+    """Return the JSON text that is stored.
+
+    Raises:
+        EventTooLarge: over `EVENT_LIMIT_BYTES`; store the content and dispatch its id.
+    """
+    text = event.model_dump_json()
+    if len(text) > EVENT_LIMIT_BYTES // 4 and len(text.encode()) > EVENT_LIMIT_BYTES:
+        raise EventTooLarge(
+            f"{type(event).__name__} is {len(text.encode()):,} bytes; the limit is"
+            f" {EVENT_LIMIT_BYTES:,}. Store the content and dispatch its id."
+        )
+    return text
+
+
+def validate(event_type: type[Event], data: Any) -> Event:
+    """Turn plain data (as parsed from JSON) into an event.
+
+    Raises:
+        InvalidEvent: names each field and what is wrong with it. Values are not repeated:
+            they may be message text or a secret.
+    """
+    try:
+        return event_type.model_validate(data)
+    except ValidationError as error:
+        problems = [
+            {"field": ".".join(str(part) for part in item["loc"]), "message": item["msg"]}
+            for item in error.errors(include_url=False, include_input=False)
+        ]
+        text = "; ".join(f"{p['field'] or 'event'}: {p['message']}" for p in problems)
+        raise InvalidEvent(f"{event_type.__name__} does not accept this: {text}", problems) from None

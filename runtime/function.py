@@ -1,0 +1,107 @@
+"""One function: a handler, the event it takes, and its policy."""
+
+import difflib
+import inspect
+import re
+import typing
+from collections.abc import Awaitable, Callable
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
+
+from runtime.errors import DeclarationError
+from runtime.event import Event
+from runtime.policy import Policy, PolicyOptions
+
+if TYPE_CHECKING:
+    from runtime.context import Context
+
+E = TypeVar("E", bound=Event)
+Handler = Callable[[E, "Context"], Awaitable[Any]]
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+class Function(Generic[E]):
+    """A declared function. Still a plain callable: `await hello(Hello(), context)`."""
+
+    def __init__(self, handler: Handler[E], policy: Policy) -> None:
+        self.handler = handler
+        self.policy = policy
+        self.name = handler.__name__
+        self.event_type = _event_type(handler)
+        self.summary = (inspect.getdoc(handler) or "").partition("\n")[0]
+        self.module = handler.__module__
+        code = handler.__code__  # type: ignore[attr-defined]
+        self.file, self.line = str(code.co_filename), int(code.co_firstlineno)
+        self.namespace = policy.namespace or self.name
+        _check(self)
+
+    def __call__(self, event: E, ctx: "Context") -> Awaitable[Any]:
+        """Run the handler, as written."""
+        return self.handler(event, ctx)
+
+    def __repr__(self) -> str:
+        """Show the name and the event."""
+        return f"<function {self.name}({self.event_type.__name__})>"
+
+    def lane_key(self, event: Event) -> str | None:
+        """Return the lane this event belongs to; None: it stands alone."""
+        if self.policy.lane is None:
+            return None
+        value = getattr(event, self.policy.lane)
+        return None if value is None else str(value)
+
+
+def function(**options: Unpack[PolicyOptions]) -> Callable[[Handler[E]], Function[E]]:
+    """Declare the function below. It only validates; nothing is opened or read.
+
+    Raises:
+        DeclarationError: at import, with a suggestion.
+    """
+    known = [field.name for field in fields(Policy)]
+    for name in options:
+        if name not in known:
+            raise DeclarationError(
+                f"@function has no option {name!r}{suggest(name, known)}."
+                f" Options: {', '.join(known)}"
+            )
+    trigger = options.get("trigger", ())
+    values: dict[str, Any] = dict(options)
+    values["trigger"] = trigger if isinstance(trigger, tuple) else (trigger,)
+    policy = Policy(**values)
+    return lambda handler: Function(handler, policy)
+
+
+def suggest(name: str, known: list[str]) -> str:
+    """Return ", did you mean 'x'?" for the nearest known name, or nothing."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean {near[0]!r}?" if near else ""
+
+
+def _event_type(handler: Handler[E]) -> type[E]:
+    """Return the annotation of the handler's first parameter."""
+    name = getattr(handler, "__name__", "?")
+    if not inspect.iscoroutinefunction(handler):
+        raise DeclarationError(f"{name} must be an `async def`")
+    parameters = list(inspect.signature(handler).parameters)
+    if len(parameters) != 2:
+        raise DeclarationError(f"{name} takes (event, ctx), not ({', '.join(parameters)})")
+    found = typing.get_type_hints(handler).get(parameters[0])
+    if not (isinstance(found, type) and issubclass(found, Event) and found is not Event):
+        raise DeclarationError(
+            f"{name}: annotate {parameters[0]!r} with its event, a subclass of runtime.Event"
+        )
+    return typing.cast("type[E]", found)
+
+
+def _check(declared: Function[Any]) -> None:
+    """Refuse a name or a lane that could not work."""
+    if not NAME.fullmatch(declared.name):
+        raise DeclarationError(
+            f"{declared.name!r}: a function's name is its file, URL and queue;"
+            " use small letters, digits and underscores"
+        )
+    lane, known = declared.policy.lane, list(declared.event_type.model_fields)
+    if lane is not None and lane not in known:
+        event = declared.event_type.__name__
+        raise DeclarationError(f"{event} has no field {lane!r}{suggest(lane, known)}")

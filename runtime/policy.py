@@ -1,0 +1,112 @@
+"""How a function is run: declared once, above the handler, as data."""
+
+import random
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+from runtime.errors import DeclarationError
+from runtime.trigger import Trigger
+
+MAXIMUM_TIMEOUT_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often, and how far apart, a failed attempt is repeated.
+
+    >>> [Retry().base_delay_seconds(failed) for failed in (1, 2, 3, 4, 5, 6)]
+    [1.0, 4.0, 16.0, 60.0, 300.0, 300.0]
+    """
+
+    attempts: int = 8
+    steps_seconds: tuple[float, ...] = (1.0, 4.0, 16.0, 60.0, 300.0)
+
+    def __post_init__(self) -> None:
+        """Refuse what can never work."""
+        if self.attempts < 1:
+            raise DeclarationError(f"Retry(attempts={self.attempts}): at least 1")
+        if not self.steps_seconds or min(self.steps_seconds) < 0:
+            raise DeclarationError("Retry(steps_seconds=…): one or more delays, none below 0")
+
+    def base_delay_seconds(self, failed: int) -> float:
+        """Return the wait after the `failed`-th failure (from 1), without jitter."""
+        return self.steps_seconds[min(failed, len(self.steps_seconds)) - 1]
+
+    def delay_seconds(self, failed: int) -> float:
+        """Return the wait with jitter: between 0.8 and 1.2 of the base delay."""
+        return self.base_delay_seconds(failed) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Several events of one lane in quick succession are one run.
+
+    The run starts when nothing came for `quiet_seconds`, at the latest `cap_seconds` after the
+    first event. The handler gets the newest event; `ctx.merged` holds the earlier ones.
+    """
+
+    quiet_seconds: float
+    cap_seconds: float
+
+    def __post_init__(self) -> None:
+        """Refuse a cap that ends before the quiet time."""
+        if self.quiet_seconds < 0 or self.cap_seconds < self.quiet_seconds:
+            raise DeclarationError("Merge needs 0 <= quiet_seconds <= cap_seconds")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How many worker processes may serve a function. Locally one worker serves all."""
+
+    minimum: int = 0
+    maximum: int = 4
+
+    def __post_init__(self) -> None:
+        """Refuse an empty range."""
+        if not 0 <= self.minimum <= self.maximum or self.maximum < 1:
+            raise DeclarationError("Scale needs 0 <= minimum <= maximum, and maximum of 1 or more")
+
+
+class PolicyOptions(TypedDict, total=False):
+    """The keywords of `@function(…)`."""
+
+    timeout: float
+    retry: Retry
+    lane: str
+    namespace: str
+    burst: Merge
+    concurrency: int
+    scale: Scale
+    trigger: Trigger | tuple[Trigger, ...]
+    aliases: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One function's policy, checked and complete."""
+
+    timeout: float = 60
+    """Seconds that one attempt may take."""
+    retry: Retry = field(default_factory=Retry)
+    lane: str | None = None
+    """Field of the event whose value names the lane; None in that field: no lane."""
+    namespace: str | None = None
+    """Lanes are shared by all functions that name the same namespace. None: the function's name."""
+    burst: Merge | None = None
+    concurrency: int = 200
+    """Attempts at once in one worker process."""
+    scale: Scale = field(default_factory=Scale)
+    trigger: tuple[Trigger, ...] = ()
+    aliases: tuple[str, ...] = ()
+    """Former names, so that invocations in flight still find the function after a rename."""
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        if not 0 < self.timeout <= MAXIMUM_TIMEOUT_SECONDS:
+            raise DeclarationError(f"timeout={self.timeout}: 0 to {MAXIMUM_TIMEOUT_SECONDS} s")
+        if self.concurrency < 1:
+            raise DeclarationError(f"concurrency={self.concurrency}: at least 1")
+        if self.burst and not self.lane:
+            raise DeclarationError("burst=… needs lane=…: only events of one lane can be merged")
+        if self.namespace and not self.lane:
+            raise DeclarationError("namespace=… needs lane=…")

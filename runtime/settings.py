@@ -1,0 +1,167 @@
+"""What can be set from outside: one frozen model, read from the environment once."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from runtime.errors import ConfigurationError
+
+LOCAL = "local"
+PRODUCTION = "production"
+
+
+class Settings(BaseModel):
+    """Every setting; the name of its environment variable is the alias.
+
+    `None` means "not set": an address that is not set is served by an embedded server.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    environment: Literal["local", "production"] = Field(
+        LOCAL,
+        alias="NEXUS_ENV",
+        description="`local` makes secrets and servers by itself; `production` refuses to guess.",
+    )
+    state_dir: Path = Field(
+        Path(".state"),
+        alias="NEXUS_STATE_DIR",
+        description="Folder of everything the embedded servers remember. Owner-only.",
+    )
+    port: int = Field(
+        8080, alias="PORT", ge=1, le=65535, description="The public port: Caddy listens here."
+    )
+    private_port: int = Field(
+        8081,
+        alias="NEXUS_PRIVATE_PORT",
+        ge=1,
+        le=65535,
+        description="Port of Caddy's private site on loopback: functions, metrics, readiness.",
+    )
+    gateway_address: str = Field(
+        "127.0.0.1:8000",
+        alias="GATEWAY_ADDR",
+        description="Where the gateway listens, and where Caddy finds it.",
+    )
+    gateway_fd: int | None = Field(
+        None,
+        alias="NEXUS_GATEWAY_FD",
+        description="A listening socket handed down by the supervisor, instead of GATEWAY_ADDR.",
+    )
+    postgres_dsn: SecretStr | None = Field(
+        None, alias="POSTGRES_DSN", description="External Postgres (15 or newer)."
+    )
+    redis_url: SecretStr | None = Field(
+        None, alias="REDIS_URL", description="External Redis or Valkey (6.2 or newer)."
+    )
+    chroma_url: str | None = Field(
+        None, alias="CHROMA_URL", description="External Chroma server, e.g. http://chroma:8000."
+    )
+    encryption_key: SecretStr | None = Field(
+        None,
+        alias="ENCRYPTION_KEY",
+        description="Fernet key that seals credentials; or a ring `kid:key,kid:key`, first seals.",
+    )
+    internal_api_token: SecretStr | None = Field(
+        None,
+        alias="INTERNAL_API_TOKEN",
+        description="Bearer of the private function API, 32 bytes or more; `new,old` to rotate.",
+    )
+    admin_token: SecretStr | None = Field(
+        None, alias="ADMIN_TOKEN", description="Exchanged for a session cookie at /login."
+    )
+    api_base_url: str | None = Field(
+        None, alias="API_BASE_URL", description="Public address of this installation."
+    )
+    app_version: str = Field(
+        "4.0.0", alias="APP_VERSION", description="Version shown; cache buster of assets."
+    )
+    agents_enabled: bool = Field(
+        True,
+        alias="NEXUS_V3_ENABLED",
+        description="Master switch: when false, messages are stored and shown, no agent answers.",
+    )
+    functions: str = Field(
+        "functions",
+        alias="NEXUS_FUNCTIONS",
+        description="Comma-separated packages that hold function files.",
+    )
+    lease_seconds: float = Field(
+        30.0,
+        alias="NEXUS_LEASE_SECONDS",
+        ge=1,
+        description="A worker that does not renew within this time loses its work.",
+    )
+    drain_seconds: float = Field(
+        20.0,
+        alias="NEXUS_DRAIN_SECONDS",
+        ge=0,
+        description="After SIGTERM, running attempts get this long before they are handed back.",
+    )
+    quarantine_processes: int = Field(
+        1,
+        alias="NEXUS_QUARANTINE_PROCESSES",
+        ge=1,
+        le=8,
+        description="Processes in which suspects of a crash run again, one attempt each.",
+    )
+    notify_wake: bool = Field(
+        True,
+        alias="NEXUS_NOTIFY_WAKE",
+        description="Ring workers through Postgres too when a flush is small: lower idle latency.",
+    )
+    allow_unsafe_durability: bool = Field(
+        False,
+        alias="NEXUS_ALLOW_UNSAFE_DURABILITY",
+        description="Start although Postgres runs with fsync or synchronous_commit off.",
+    )
+    login_code_sha256: str | None = Field(
+        None,
+        alias="NEXUS_LOGIN_CODE_SHA256",
+        description="Hash of the one-time code in the login link; the supervisor sets it.",
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto",
+        alias="NEXUS_LOG_FORMAT",
+        description="`json` in production, `text` in a terminal; `auto` chooses.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", alias="NEXUS_LOG_LEVEL", description="The least severity that is logged."
+    )
+
+    @property
+    def production(self) -> bool:
+        """Whether guessing and making secrets is forbidden."""
+        return self.environment == PRODUCTION
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Read settings from an environment.
+
+    An empty value counts as not set. A `NEXUS_…` variable that no setting knows is refused
+    with the nearest name, since a typo in a setting is otherwise found at three in the morning.
+
+    Raises:
+        ConfigurationError: with one line that names the variable and the remedy.
+    """
+    known = {str(field.alias): name for name, field in Settings.model_fields.items()}
+    for variable in environ:
+        if variable.startswith("NEXUS_") and variable not in known and variable not in INTERNAL:
+            near = difflib.get_close_matches(variable, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ConfigurationError(f"{variable} is not a setting{hint}")
+    values = {name: value for name in known if (value := environ.get(name))}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigurationError(f"{first['loc'][0]}: {first['msg']}") from None
+
+
+# Set by our own processes for each other; not settings of the user.
+INTERNAL = frozenset(
+    {"NEXUS_HOME", "NEXUS_PYTHON", "NEXUS_FAILPOINT", "NEXUS_MUTANT", "NEXUS_SUPERVISED"}
+)

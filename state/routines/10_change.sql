@@ -1,0 +1,21 @@
+-- The change feed: rows are read in (xid, change_id) order below the oldest running transaction,
+-- so a reader never passes a row that commits later.
+
+CREATE OR REPLACE FUNCTION tell_watchers() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    -- A NOTIFY serialises commits: only when somebody watches.
+    IF EXISTS (SELECT FROM watcher WHERE until > clock_timestamp()) THEN
+        PERFORM pg_notify('nexus_change', '');
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE TRIGGER tell_watchers AFTER INSERT ON change
+    FOR EACH STATEMENT EXECUTE FUNCTION tell_watchers();
+
+CREATE OR REPLACE FUNCTION note_changes(topic text, tenants int[], ids bigint[])
+RETURNS void LANGUAGE sql AS $$
+    INSERT INTO change (tenant, topic, ids)
+    SELECT u.tenant, topic, array_agg(u.id) FROM unnest(tenants, ids) u (tenant, id)
+    GROUP BY u.tenant
+$$;

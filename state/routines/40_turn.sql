@@ -1,0 +1,264 @@
+-- A turn: finish a batch and claim the next, in one round trip and one commit.
+--
+-- Finished (parallel arrays): kinds are 'd' done, 'x' dead, 'c' cancelled, 'r' retry, 's' snooze,
+-- 'h' handed back. bodies: JSON of a done one, else the reason. causes: error, timeout … or NULL.
+-- Children are events that a finished attempt dispatched: stored with its outcome or not at all.
+-- Wanted: functions, how many of each, whether they use lanes, the shop served last.
+--
+-- Returns kind 'c' claimed (to be run), 'f' fenced (the id was not ours any more), or 'm': as much
+-- as was wanted of that function was there, so there may be more.
+-- Raises NX001 when this worker was declared dead.
+
+CREATE OR REPLACE FUNCTION alive(w int) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    -- reap() takes the same lock exclusively: either this commits first, or it sees the end.
+    PERFORM pg_advisory_xact_lock_shared(1, w);
+    IF NOT EXISTS (SELECT FROM worker WHERE worker_id = w AND NOT ended) THEN
+        RAISE EXCEPTION 'worker % was declared dead', w USING errcode = 'NX001';
+    END IF;
+END $$;
+
+-- The heads of lanes that are ours: those that may run now are returned, the other lanes released.
+CREATE OR REPLACE FUNCTION heads(
+    alone boolean, keep boolean, t timestamptz, kt int[], kl bigint[], ke bigint[], kf int[]
+) RETURNS TABLE (
+    id bigint, epoch bigint, tenant int, lane bigint, fn int, errors smallint,
+    crashes smallint, event text, reply_to int, created_at timestamptz, merged bigint[]
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH mine AS MATERIALIZED (
+        SELECT k.tenant, k.lane, k.epoch, k.fn, q.id AS head, q.fn AS head_fn, q.suspect,
+               q.errors, q.crashes, coalesce(m.newest, q.id) AS id, m.others,
+               coalesce(m.due_at, q.run_at) AS due_at
+        FROM unnest(kt, kl, ke, kf) k (tenant, lane, epoch, fn)
+        LEFT JOIN LATERAL (
+            SELECT w.id, w.fn, w.run_at, w.suspect, w.errors, w.crashes FROM work w
+            WHERE w.tenant = k.tenant AND w.lane = k.lane ORDER BY w.id LIMIT 1) q ON true
+        -- Merge: the newest of the events in line stands for all of them.
+        LEFT JOIN function f ON f.fn = q.fn AND f.cap_seconds IS NOT NULL
+        LEFT JOIN LATERAL (
+            SELECT max(w.id) AS newest,
+                   array_agg(w.id ORDER BY w.id) AS others,
+                   least(max(w.run_at),
+                         min(w.run_at) + make_interval(secs => f.cap_seconds - f.quiet_seconds))
+                   AS due_at
+            FROM work w
+            WHERE f.fn IS NOT NULL AND w.tenant = k.tenant AND w.lane = k.lane AND w.fn = q.fn
+              AND w.id < coalesce((SELECT min(z.id) FROM work z WHERE z.tenant = k.tenant
+                                   AND z.lane = k.lane AND z.fn <> q.fn), 9223372036854775807)
+        ) m ON true),
+    released AS (
+        UPDATE lane x SET worker = NULL, run_at = h.due_at, fn = coalesce(h.head_fn, x.fn),
+               suspect = coalesce(h.suspect, false),
+               burst_until = CASE WHEN h.others IS NOT NULL THEN h.due_at END
+        FROM mine h
+        WHERE x.tenant = h.tenant AND x.lane = h.lane
+          AND (h.head IS NULL OR h.due_at > t OR h.head_fn <> h.fn OR h.suspect <> alone OR NOT keep))
+    SELECT h.id, h.epoch, h.tenant, h.lane, h.fn, h.errors, h.crashes, a.event, a.reply_to,
+           a.created_at, array_remove(h.others, h.id)
+    FROM mine h JOIN invocation a ON a.id = h.id
+    WHERE h.due_at <= t AND h.head_fn = h.fn AND h.suspect = alone AND keep
+    ORDER BY h.id;
+END $$;
+
+-- What people and waiting callers learn of finished attempts.
+CREATE OR REPLACE FUNCTION note_turn(
+    ids bigint[], tenants int[], kinds "char"[], bodies text[], causes text[], attempts int[],
+    replies int[], closed bigint[]
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO change (tenant, topic, ids)
+    SELECT u.tenant, 'invocation', array_agg(u.id) FROM unnest(tenants, ids) u (tenant, id)
+    GROUP BY u.tenant;
+    IF num_nonnulls(VARIADIC causes) > 0 THEN
+        INSERT INTO failure (id, attempt, at, kind, message)
+        SELECT u.id, u.attempt, clock_timestamp(), u.cause, u.body
+        FROM unnest(ids, attempts, causes, bodies) u (id, attempt, cause, body)
+        WHERE u.cause IS NOT NULL AND u.id = ANY (closed)
+        ON CONFLICT DO NOTHING;
+    END IF;
+    IF 'x' = ANY (kinds) THEN
+        PERFORM raise_dead(u.tenant, u.id, u.body)
+        FROM unnest(tenants, ids, kinds, bodies) u (tenant, id, kind, body)
+        WHERE u.kind = 'x' AND u.id = ANY (closed);
+    END IF;
+    IF num_nonnulls(VARIADIC replies) > 0 THEN
+        PERFORM pg_notify('nexus_reply_' || u.reply, string_agg(u.id::text, ','))
+        FROM unnest(replies, ids, kinds) u (reply, id, kind)
+        WHERE u.reply IS NOT NULL AND u.kind IN ('d', 'x', 'c') GROUP BY u.reply;
+    END IF;
+    IF EXISTS (SELECT FROM cancellation) THEN
+        DELETE FROM cancellation WHERE id = ANY (ids);
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION raise_dead(shop int, invocation bigint, reason text)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO alert (tenant, kind, subject, message) VALUES (shop, 'dead', invocation, reason)
+    ON CONFLICT DO NOTHING;
+    INSERT INTO change (tenant, topic, ids) VALUES (shop, 'alert', ARRAY[invocation]);
+END $$;
+
+CREATE OR REPLACE FUNCTION turn(
+    w int, alone boolean, keep boolean,
+    ids bigint[], epochs bigint[], tenants int[], lanes bigint[], kinds "char"[],
+    delays float8[], bodies text[], causes text[], attempts int[], replies int[],
+    child_parents bigint[], child_tenants int[], child_fns int[], child_lanes bigint[],
+    child_events text[], child_delays float8[], child_caps float8[],
+    want_fns int[], want_counts int[], want_lanes boolean[], want_after int[]
+) RETURNS TABLE (
+    kind "char", id bigint, epoch bigint, tenant int, lane bigint, fn int, errors smallint,
+    crashes smallint, event text, reply_to int, created_at timestamptz, merged bigint[]
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    t timestamptz := clock_timestamp();  -- a variable, so that it can be an index condition
+    finishing boolean := cardinality(ids) > 0;
+    in_lanes boolean := finishing AND num_nonnulls(VARIADIC lanes) > 0;
+    outside boolean := finishing AND num_nulls(VARIADIC lanes) > 0;
+    again boolean := kinds && '{r,s,h}';
+    closed bigint[] := '{}';             -- finished ids that were still ours
+    some_closed bigint[];
+    kt int[]; kl bigint[]; ke bigint[]; kf int[];   -- lanes that are ours: (tenant, lane, epoch, fn)
+    nt int[]; nl bigint[]; ne bigint[]; nf int[];
+    f int; n int; taken int;
+BEGIN
+    IF NOT finishing THEN
+        -- A claim alone may be lost in a crash of Postgres: nothing durable stands on it.
+        PERFORM set_config('synchronous_commit', 'off', true);
+    END IF;
+    PERFORM alive(w);
+
+    IF cardinality(child_parents) > 0 THEN
+        INSERT INTO lane (tenant, lane, fn)
+        SELECT DISTINCT ON (u.tenant, u.lane) u.tenant, u.lane, u.fn
+        FROM unnest(child_tenants, child_lanes, child_fns) u (tenant, lane, fn)
+        WHERE u.lane IS NOT NULL ORDER BY u.tenant, u.lane
+        ON CONFLICT DO NOTHING;
+        -- All lanes this turn will touch, in the order everybody locks them.
+        PERFORM 1 FROM (
+            SELECT tenant, lane FROM unnest(tenants, lanes) u (tenant, lane) WHERE lane IS NOT NULL
+            UNION SELECT tenant, lane FROM unnest(child_tenants, child_lanes) u (tenant, lane)
+            WHERE lane IS NOT NULL) u
+        JOIN lane x ON x.tenant = u.tenant AND x.lane = u.lane
+        ORDER BY x.tenant, x.lane FOR UPDATE OF x;
+    END IF;
+
+    IF in_lanes THEN
+        -- The fence, and the lock: what is dispatched later waits, and is seen by the next statement.
+        SELECT array_agg(x.tenant), array_agg(x.lane), array_agg(x.epoch), array_agg(x.fn)
+        INTO kt, kl, ke, kf
+        FROM (SELECT x.tenant, x.lane, x.epoch, x.fn
+              FROM (SELECT DISTINCT tenant, lane, epoch FROM unnest(tenants, lanes, epochs)
+                        u (tenant, lane, epoch)) d
+              JOIN lane x ON x.tenant = d.tenant AND x.lane = d.lane
+              WHERE x.worker = w AND x.epoch = d.epoch
+              ORDER BY x.tenant, x.lane FOR UPDATE OF x) x;
+        WITH gone AS (
+            DELETE FROM work k
+            USING unnest(ids, epochs, tenants, lanes, kinds, bodies)
+                  d (id, epoch, tenant, lane, kind, body), lane x
+            WHERE d.kind IN ('d', 'x', 'c') AND x.tenant = d.tenant AND x.lane = d.lane
+              AND x.worker = w AND x.epoch = d.epoch AND k.id = d.id
+            RETURNING k.id, d.kind, d.epoch, d.body),
+        kept AS (
+            INSERT INTO outcome (id, state, epoch, result, done_at)
+            SELECT g.id, g.kind, g.epoch, g.body, t FROM gone g)
+        SELECT array_agg(g.id) INTO some_closed FROM gone g;
+        closed := coalesce(some_closed, '{}');
+        IF again THEN
+            WITH put_back AS (
+                UPDATE work k SET
+                    run_at = t + make_interval(secs => d.delay),
+                    errors = k.errors + (d.kind = 'r')::int,
+                    suspect = k.suspect AND d.kind = 'h'
+                FROM unnest(ids, epochs, tenants, lanes, kinds, delays)
+                     d (id, epoch, tenant, lane, kind, delay), lane x
+                WHERE d.kind IN ('r', 's', 'h') AND x.tenant = d.tenant AND x.lane = d.lane
+                  AND x.worker = w AND x.epoch = d.epoch AND k.id = d.id
+                RETURNING k.id)
+            SELECT array_agg(p.id) INTO some_closed FROM put_back p;
+            closed := closed || coalesce(some_closed, '{}');
+        END IF;
+    END IF;
+
+    IF outside THEN
+        WITH gone AS (
+            DELETE FROM work k
+            USING unnest(ids, epochs, kinds, bodies) d (id, epoch, kind, body)
+            WHERE k.id = d.id AND k.worker = w AND k.epoch = d.epoch AND k.lane IS NULL
+              AND d.kind IN ('d', 'x', 'c')
+            RETURNING k.id, d.kind, d.epoch, d.body),
+        kept AS (
+            INSERT INTO outcome (id, state, epoch, result, done_at)
+            SELECT g.id, g.kind, g.epoch, g.body, t FROM gone g)
+        SELECT array_agg(g.id) INTO some_closed FROM gone g;
+        closed := closed || coalesce(some_closed, '{}');
+        IF again THEN
+            WITH put_back AS (
+                UPDATE work k SET
+                    worker = NULL,
+                    run_at = t + make_interval(secs => d.delay),
+                    errors = k.errors + (d.kind = 'r')::int,
+                    suspect = k.suspect AND d.kind = 'h'
+                FROM unnest(ids, epochs, kinds, delays) d (id, epoch, kind, delay)
+                WHERE k.id = d.id AND k.worker = w AND k.epoch = d.epoch AND k.lane IS NULL
+                  AND d.kind IN ('r', 's', 'h')
+                RETURNING k.id)
+            SELECT array_agg(p.id) INTO some_closed FROM put_back p;
+            closed := closed || coalesce(some_closed, '{}');
+        END IF;
+    END IF;
+
+    IF finishing THEN
+        IF cardinality(closed) < cardinality(ids) THEN
+            RETURN QUERY SELECT 'f'::"char", d.id, NULL::bigint, NULL::int, NULL::bigint, NULL::int,
+                NULL::smallint, NULL::smallint, NULL::text, NULL::int, NULL::timestamptz,
+                NULL::bigint[]
+            FROM unnest(ids) d (id) WHERE NOT d.id = ANY (closed);
+        END IF;
+        PERFORM note_turn(ids, tenants, kinds, bodies, causes, attempts, replies, closed);
+        IF cardinality(child_parents) > 0 THEN
+            PERFORM dispatch(array_agg(c.tenant), array_agg(c.fn), array_agg(c.lane),
+                             array_agg(c.event), array_agg(NULL::int), array_agg(c.delay),
+                             array_agg(c.cap), array_agg(NULL::text), array_agg(NULL::text), false)
+            FROM unnest(child_parents, child_tenants, child_fns, child_lanes, child_events,
+                        child_delays, child_caps) c (parent, tenant, fn, lane, event, delay, cap)
+            WHERE c.parent = ANY (closed) HAVING count(*) > 0;
+        END IF;
+    END IF;
+
+    FOR i IN 1 .. cardinality(want_fns) LOOP
+        f := want_fns[i];
+        n := want_counts[i];
+        RETURN QUERY
+        SELECT 'c'::"char", c.id, c.epoch, c.tenant, c.lane, c.fn, c.errors, c.crashes,
+               a.event, a.reply_to, a.created_at, NULL::bigint[]
+        FROM (SELECT * FROM claim_suspect_work(w, f, n, t) WHERE alone
+              UNION ALL
+              SELECT * FROM claim_work(w, f, n, want_after[i], t) WHERE NOT alone) c
+        JOIN invocation a ON a.id = c.id;
+        GET DIAGNOSTICS taken = ROW_COUNT;
+        IF taken < n AND want_lanes[i] THEN
+            SELECT array_agg(c.tenant), array_agg(c.lane), array_agg(c.epoch), array_agg(c.fn)
+            INTO nt, nl, ne, nf
+            FROM (SELECT * FROM claim_suspect_lanes(w, f, n - taken, t) WHERE alone
+                  UNION ALL
+                  SELECT * FROM claim_lanes(w, f, n - taken, want_after[i], t) WHERE NOT alone) c;
+            kt := kt || nt; kl := kl || nl; ke := ke || ne; kf := kf || nf;
+            taken := taken + coalesce(cardinality(nt), 0);
+        END IF;
+        IF taken >= n THEN
+            RETURN QUERY SELECT 'm'::"char", NULL::bigint, NULL::bigint, NULL::int, NULL::bigint,
+                f, NULL::smallint, NULL::smallint, NULL::text, NULL::int, NULL::timestamptz,
+                NULL::bigint[];
+        END IF;
+    END LOOP;
+
+    IF cardinality(kt) > 0 THEN
+        RETURN QUERY SELECT 'c'::"char", h.* FROM heads(alone, keep, t, kt, kl, ke, kf) h;
+    END IF;
+END $$;
