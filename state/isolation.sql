@@ -22,6 +22,9 @@ BEGIN
              USING (tenant = NULLIF(current_setting(''app.tenant'', true), '''')::int)
              WITH CHECK (tenant = NULLIF(current_setting(''app.tenant'', true), '''')::int)', name);
     END LOOP;
+    -- Whoever writes a change has to see whether anybody watches.
+    DROP POLICY IF EXISTS seen ON watcher;
+    CREATE POLICY seen ON watcher FOR SELECT TO nexus_app USING (true);
 END $$;
 
 GRANT USAGE ON SCHEMA public TO nexus_engine, nexus_app;
@@ -30,6 +33,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     function, worker, invocation, once, work, lane, outcome, failure, step, cancellation, schedule,
     alert, change, watcher, shop, credential, session TO nexus_engine;
 GRANT SELECT, INSERT ON audit_log TO nexus_engine;
-GRANT SELECT ON shop, alert TO nexus_app;
+GRANT SELECT ON shop, alert, watcher TO nexus_app;
 GRANT SELECT, INSERT ON change TO nexus_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON credential TO nexus_app;

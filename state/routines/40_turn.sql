@@ -222,11 +222,14 @@ BEGIN
         END IF;
         PERFORM note_turn(ids, tenants, kinds, bodies, causes, attempts, replies, closed);
         IF cardinality(child_parents) > 0 THEN
-            PERFORM dispatch(array_agg(c.tenant), array_agg(c.fn), array_agg(c.lane),
-                             array_agg(c.event), array_agg(NULL::int), array_agg(c.delay),
-                             array_agg(c.cap), array_agg(NULL::text), array_agg(NULL::text), false)
+            PERFORM dispatch(array_agg(c.tenant ORDER BY c.place), array_agg(c.fn ORDER BY c.place),
+                             array_agg(c.lane ORDER BY c.place), array_agg(c.event ORDER BY c.place),
+                             array_agg(NULL::int), array_agg(c.delay ORDER BY c.place),
+                             array_agg(c.cap ORDER BY c.place), array_agg(NULL::text),
+                             array_agg(NULL::text), false)
             FROM unnest(child_parents, child_tenants, child_fns, child_lanes, child_events,
-                        child_delays, child_caps) c (parent, tenant, fn, lane, event, delay, cap)
+                        child_delays, child_caps) WITH ORDINALITY
+                 c (parent, tenant, fn, lane, event, delay, cap, place)
             WHERE c.parent = ANY (closed) HAVING count(*) > 0;
         END IF;
     END IF;

@@ -1,0 +1,147 @@
+"""Connections to Postgres: one pool per process, two roles.
+
+The engine's role sees every shop's work and is used by the runtime's own statements. Handlers and
+pages work as `nexus_app`, inside a transaction that names one shop; row level security hides all
+others.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeAlias, TypeVar
+
+import asyncpg
+
+from state.errors import translated
+
+T = TypeVar("T")
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+ENGINE = "nexus_engine"
+CONNECT_SECONDS = 10
+IDLE_IN_TRANSACTION = "60s"
+"""A forgotten transaction pins old row versions and locks; it is ended after this."""
+
+# `work` is empty at one moment and has 200,000 rows at the next: the planner's statistics are
+# always wrong, so its choices are pinned to what is right for the hot statements.
+PLANNER = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+}
+
+
+async def connect(
+    dsn: str, *, application: str, role: str | None = ENGINE, settings: dict[str, str] | None = None
+) -> Connection:
+    """Open one connection of one's own, as the engine.
+
+    Args:
+        dsn: address, user and password, as libpq writes it.
+        application: shown in `pg_stat_activity`.
+        role: None: stay the login user (a managed server that forbids roles, or a migration).
+        settings: more server settings of this connection.
+
+    Raises:
+        DatabaseAway: nobody answers there.
+    """
+    server = {"application_name": application, "timezone": "UTC", **(settings or {})}
+    if role is not None:
+        server["role"] = role
+    with translated():
+        return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, server_settings=server)
+
+
+async def has_roles(dsn: str) -> bool:
+    """Say whether this server knows our roles and lets us take them on."""
+    connection = await connect(dsn, application="nexus roles", role=None)
+    try:
+        return bool(
+            await connection.fetchval(
+                "SELECT coalesce(bool_and(pg_has_role(current_user, oid, 'USAGE')), false)"
+                " AND count(*) = 2 FROM pg_roles WHERE rolname IN ('nexus_engine', 'nexus_app')"
+            )
+        )
+    finally:
+        await connection.close()
+
+
+class Database:
+    """A pool of few connections, opened when first needed."""
+
+    def __init__(self, dsn: str, pool: "asyncpg.Pool[asyncpg.Record]", roles: bool) -> None:
+        self.dsn = dsn
+        self.roles = roles
+        """Whether row level security guards handlers and pages; else only the queries do."""
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, dsn: str, *, application: str, maximum: int = 4) -> "Database":
+        """Check that Postgres answers, and return the pool.
+
+        Raises:
+            DatabaseAway: nobody answers there.
+        """
+        with translated():
+            roles = await has_roles(dsn)
+            server = {
+                "application_name": application,
+                "timezone": "UTC",
+                "jit": "off",
+                "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION,
+            }
+            if roles:
+                server["role"] = ENGINE
+            pool = asyncpg.create_pool(
+                dsn, min_size=0, max_size=maximum, timeout=CONNECT_SECONDS, server_settings=server
+            )
+            await pool
+        return cls(dsn, pool, roles)
+
+    async def aclose(self) -> None:
+        """Close every connection; those in use get two seconds."""
+        try:
+            await asyncio.wait_for(self._pool.close(), 2)
+        except (TimeoutError, asyncpg.PostgresError, OSError):
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def engine(self) -> AsyncIterator[Connection]:
+        """Lend a connection as the engine: all shops, each statement commits by itself."""
+        with translated():
+            async with self._pool.acquire(timeout=CONNECT_SECONDS) as connection:
+                yield connection  # type: ignore[misc]  # a proxy with the same methods
+
+    @asynccontextmanager
+    async def tenant(self, tenant: int) -> AsyncIterator[Connection]:
+        """Lend a transaction that sees one shop, and no other."""
+        async with self.engine() as connection, connection.transaction():
+            await become(connection, tenant, self.roles)
+            yield connection
+
+
+async def become(connection: Connection, tenant: int, roles: bool) -> None:
+    """Bind the rest of this transaction to one shop."""
+    await connection.execute("SELECT set_config('app.tenant', $1, true)", str(tenant))
+    if roles:
+        await connection.execute("SET LOCAL ROLE nexus_app")
+
+
+async def repeated(call: Callable[[], Awaitable[T]], attempts: int = 10) -> T:
+    """Run a statement again when it was the victim of a deadlock: it did nothing.
+
+    Raises:
+        StateFault: as translated; a deadlock after the last attempt is raised as it is.
+    """
+    for left in range(attempts, 0, -1):
+        try:
+            with translated():
+                return await call()
+        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+            if left == 1:
+                raise
+    raise AssertionError("unreachable")
+
+

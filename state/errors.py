@@ -1,0 +1,76 @@
+"""What can go wrong in state, as one tree.
+
+StateFault
+  DatabaseAway       Postgres does not answer, or the connection broke (the outcome is unknown)
+  DatabaseUnfit      Postgres answers, but may not be used as it is set up
+  WorkerEnded        this worker was declared dead (SQLSTATE NX001)
+  RowRejected        a row was refused for what it holds; repeating it cannot help
+  CredentialSealed   its key is not in ENCRYPTION_KEY
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+WORKER_ENDED = "NX001"
+
+
+class StateFault(Exception):
+    """Something went wrong in state."""
+
+
+class DatabaseAway(StateFault):
+    """Postgres does not answer, or the connection broke: what was asked may or may not be done."""
+
+
+class DatabaseUnfit(StateFault):
+    """Postgres answers, but may not be used as it is set up."""
+
+
+class WorkerEnded(StateFault):
+    """This worker was declared dead; its work belongs to others now."""
+
+
+class RowRejected(StateFault):
+    """A row was refused for what it holds; repeating it cannot help."""
+
+
+class CredentialSealed(StateFault):
+    """The key that sealed this credential is not in ENCRYPTION_KEY."""
+
+
+AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,  # also: used while it was closing
+    asyncpg.OperatorInterventionError,  # shutdown, crash, start in progress, terminated by an operator
+    asyncpg.TooManyConnectionsError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.DiskFullError,
+)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn asyncpg's errors into ours.
+
+    Deadlocks and serialisation failures pass unchanged: the statement did nothing and may be
+    repeated as it is (`state.database.repeated`).
+    """
+    try:
+        yield
+    except AWAY as error:
+        raise DatabaseAway(first_line(error)) from error
+    except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+        raise RowRejected(first_line(error)) from error
+    except asyncpg.PostgresError as error:
+        if error.sqlstate == WORKER_ENDED:
+            raise WorkerEnded(first_line(error)) from None
+        raise
+
+
+def first_line(error: BaseException) -> str:
+    """Return the kind of an error and its first line, without the rows it quotes."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"

@@ -1,0 +1,136 @@
+"""Bring a database to this version: tables, routines, roles, row level security.
+
+Migrations go forward only; each file runs once, in a transaction of its own, in the order of
+names. Routines and isolation are code: they are applied again when their text has changed. An
+advisory lock lets any number of processes start at once.
+"""
+
+import hashlib
+from pathlib import Path
+
+import asyncpg
+
+from state.database import Connection, connect
+from state.errors import DatabaseUnfit, translated
+
+HERE = Path(__file__).parent
+LOCK = 7_306_093_271  # any number; only ours use it
+ROLES = ("nexus_engine", "nexus_app")
+OLDEST_VERSION = 150_000
+
+LEDGER = """
+CREATE TABLE IF NOT EXISTS migration (
+    name text PRIMARY KEY, checksum text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp())
+"""
+
+
+def files() -> tuple[list[Path], list[Path]]:
+    """Return the migrations (run once) and the code (applied when changed), in order."""
+    migrations = sorted((HERE / "migrations").glob("*.sql"))
+    return migrations, [*sorted((HERE / "routines").glob("*.sql")), HERE / "isolation.sql"]
+
+
+async def migrate(dsn: str) -> list[str]:
+    """Apply what is missing and return the names of the files that were applied.
+
+    Raises:
+        DatabaseAway: Postgres does not answer.
+        DatabaseUnfit: too old; or a migration that already ran was changed since.
+    """
+    connection = await connect(dsn, application="nexus migrate", role=None)
+    try:
+        with translated():
+            await _check_version(connection)
+            await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+            return await _apply(connection)
+    finally:
+        await connection.close()
+
+
+async def pending(dsn: str) -> list[str]:
+    """Return the names of files that `migrate` would apply."""
+    connection = await connect(dsn, application="nexus migrate", role=None)
+    try:
+        with translated():
+            done = await _ledger(connection)
+    finally:
+        await connection.close()
+    migrations, code = files()
+    return [path.name for path in migrations if path.name not in done] + [
+        path.name for path in code if done.get(path.name) != _checksum(path)
+    ]
+
+
+async def _check_version(connection: Connection) -> None:
+    version = int(await connection.fetchval("SHOW server_version_num"))
+    if version < OLDEST_VERSION:
+        raise DatabaseUnfit(f"Postgres {version // 10_000} is too old; 15 or newer is needed")
+
+
+async def _ledger(connection: Connection) -> dict[str, str]:
+    if await connection.fetchval("SELECT to_regclass('migration')") is None:
+        return {}
+    rows = await connection.fetch("SELECT name, checksum FROM migration")
+    return {row["name"]: row["checksum"] for row in rows}
+
+
+async def _apply(connection: Connection) -> list[str]:
+    await connection.execute(LEDGER)
+    done = await _ledger(connection)
+    roles = await _make_roles(connection)
+    migrations, code = files()
+    applied = []
+    for path in migrations:
+        if path.name not in done:
+            applied.append(await _run(connection, path))
+        elif done[path.name] != _checksum(path):
+            raise DatabaseUnfit(
+                f"migration {path.name} was changed after it ran here; add a new one instead"
+            )
+    for path in code:
+        if path.name == "isolation.sql" and not roles:
+            continue
+        # New tables need their policies even when the policies' own text stayed the same.
+        if done.get(path.name) != _checksum(path) or (applied and path.name == "isolation.sql"):
+            applied.append(await _run(connection, path))
+    return applied
+
+
+async def _run(connection: Connection, path: Path) -> str:
+    async with connection.transaction():
+        await connection.execute(path.read_text(encoding="utf-8"))
+        await connection.execute(
+            "INSERT INTO migration (name, checksum) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE"
+            " SET checksum = excluded.checksum, applied_at = clock_timestamp()",
+            path.name,
+            _checksum(path),
+        )
+    return path.name
+
+
+async def _make_roles(connection: Connection) -> bool:
+    """Create our roles where we may; say whether they can be used.
+
+    Roles belong to the whole server, so another database of it may be creating them right now.
+    """
+    for role in ROLES:
+        try:
+            if not await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role):
+                await connection.execute(f"CREATE ROLE {role} NOLOGIN")
+        except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
+            pass
+        except asyncpg.InsufficientPrivilegeError:
+            return False
+    for role in ROLES:
+        member = "SELECT pg_has_role(current_user, $1, 'USAGE')"
+        if not await connection.fetchval(member, role):
+            try:
+                await connection.execute(f"GRANT {role} TO current_user")
+            except asyncpg.InsufficientPrivilegeError:
+                return False
+    return True
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

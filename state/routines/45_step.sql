@@ -1,0 +1,45 @@
+-- Steps of many attempts in one commit. The row that is owned is the fence: a step of an attempt
+-- whose lane or work row has another worker or epoch is not stored.
+--
+-- states: 'i' intent of a writing step, 'd' done. fates: 's' stored, 'e' there was one before,
+-- 'f' fenced.
+CREATE OR REPLACE FUNCTION record_steps(
+    w int, ids bigint[], epochs bigint[], tenants int[], lanes bigint[], names text[],
+    states "char"[], results text[]
+) RETURNS TABLE (id bigint, name text, fate "char") LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    ours bigint[] := '{}';
+    more bigint[];
+    stored text[];
+BEGIN
+    PERFORM alive(w);
+    IF num_nonnulls(VARIADIC lanes) > 0 THEN
+        SELECT array_agg(o.id) INTO more FROM (
+            SELECT d.id FROM unnest(ids, epochs, tenants, lanes) d (id, epoch, tenant, lane)
+            JOIN lane x ON x.tenant = d.tenant AND x.lane = d.lane
+            WHERE x.worker = w AND x.epoch = d.epoch
+            ORDER BY x.tenant, x.lane FOR UPDATE OF x) o;
+        ours := coalesce(more, '{}');
+    END IF;
+    IF num_nulls(VARIADIC lanes) > 0 THEN
+        SELECT array_agg(o.id) INTO more FROM (
+            SELECT k.id FROM unnest(ids, epochs, lanes) d (id, epoch, lane)
+            JOIN work k ON k.id = d.id
+            WHERE d.lane IS NULL AND k.worker = w AND k.epoch = d.epoch
+            ORDER BY k.id FOR UPDATE OF k) o;
+        ours := ours || coalesce(more, '{}');
+    END IF;
+    WITH put AS (
+        INSERT INTO step (id, name, state, epoch, result)
+        SELECT d.id, d.name, d.state, d.epoch, d.result
+        FROM unnest(ids, names, states, epochs, results) d (id, name, state, epoch, result)
+        WHERE d.id = ANY (ours) ORDER BY d.id, d.name
+        ON CONFLICT DO NOTHING RETURNING step.id || '/' || step.name AS one)
+    SELECT coalesce(array_agg(put.one), '{}') INTO stored FROM put;
+    RETURN QUERY
+    SELECT d.id, d.name, CASE WHEN NOT d.id = ANY (ours) THEN 'f'
+                              WHEN d.id || '/' || d.name = ANY (stored) THEN 's'
+                              ELSE 'e' END::"char"
+    FROM unnest(ids, names) d (id, name);
+END $$;

@@ -1,0 +1,107 @@
+"""Steps: the memo of paid or outside calls inside an invocation (`routines/45_step.sql`)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from state.database import Connection, repeated
+from state.work import Claimed
+
+INTENT, DONE = b"i", b"d"
+STORED, EXISTS, FENCED = b"s", b"e", b"f"
+
+
+class Record(NamedTuple):
+    """A step to be stored, of an attempt that is ours."""
+
+    claimed: Claimed
+    name: str
+    state: bytes
+    result: str | None
+    """JSON text."""
+
+
+class Memo(NamedTuple):
+    """A step as stored."""
+
+    state: bytes
+    result: str | None
+
+
+async def record_steps(
+    connection: Connection, worker: int, records: Sequence[Record]
+) -> list[bytes]:
+    """Store steps of any number of attempts under their fences; one fate for each, in order.
+
+    Safe to run twice: what is there stays (EXISTS).
+
+    Raises:
+        WorkerEnded: we were declared dead.
+        DatabaseAway: they may or may not be stored.
+    """
+    rows = await repeated(
+        lambda: connection.fetch(
+            "SELECT id, name, fate FROM record_steps($1, $2, $3, $4, $5, $6, $7, $8)",
+            worker,
+            [one.claimed.id for one in records],
+            [one.claimed.epoch for one in records],
+            [one.claimed.tenant for one in records],
+            [one.claimed.lane for one in records],
+            [one.name for one in records],
+            [one.state for one in records],
+            [one.result for one in records],
+        )
+    )
+    fates = {(row["id"], row["name"]): row["fate"] for row in rows}
+    return [fates[one.claimed.id, one.name] for one in records]
+
+
+async def steps_of(connection: Connection, invocation: int) -> dict[str, Memo]:
+    """Return what earlier attempts recorded."""
+    rows = await connection.fetch("SELECT name, state, result FROM step WHERE id = $1", invocation)
+    return {row["name"]: Memo(row["state"], row["result"]) for row in rows}
+
+
+async def complete_step(
+    connection: Connection, invocation: int, name: str, epoch: int, result: str
+) -> None:
+    """Record what a writing step did. A fact, so nobody is asked who may."""
+    await repeated(
+        lambda: connection.execute(
+            "UPDATE step SET state = 'd', result = $4, at = clock_timestamp()"
+            " WHERE id = $1 AND name = $2 AND epoch = $3 AND state = 'i'",
+            invocation,
+            name,
+            epoch,
+            result,
+        )
+    )
+
+
+async def forget_intent(connection: Connection, invocation: int, name: str, epoch: int) -> None:
+    """Drop the intent of a call that certainly had no effect, so that it may be made again."""
+    await repeated(
+        lambda: connection.execute(
+            "DELETE FROM step WHERE id = $1 AND name = $2 AND epoch = $3 AND state = 'i'",
+            invocation,
+            name,
+            epoch,
+        )
+    )
+
+
+FENCE_LANE = (
+    "SELECT true FROM lane WHERE tenant = $1 AND lane = $2 AND worker = $3 AND epoch = $4"
+    " FOR UPDATE"
+)
+FENCE_WORK = "SELECT true FROM work WHERE id = $1 AND worker = $2 AND epoch = $3 FOR UPDATE"
+
+
+async def hold(connection: Connection, worker: int, claimed: Claimed) -> bool:
+    """Lock what this attempt owns, for the rest of the transaction; False: not ours any more."""
+    if claimed.lane is None:
+        found = await connection.fetchval(FENCE_WORK, claimed.id, worker, claimed.epoch)
+    else:
+        found = await connection.fetchval(
+            FENCE_LANE, claimed.tenant, claimed.lane, worker, claimed.epoch
+        )
+    return bool(found)

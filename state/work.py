@@ -1,0 +1,148 @@
+"""What is owed: claim it, and say how it ended (`state/routines/40_turn.sql`)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from state.database import Connection, repeated
+from state.dispatch import Asked
+
+DONE, DEAD, CANCELLED = b"d", b"x", b"c"
+RETRY, SNOOZE, HANDED_BACK = b"r", b"s", b"h"
+
+
+class Claimed(NamedTuple):
+    """An invocation that is ours to run, under an epoch."""
+
+    id: int
+    epoch: int
+    tenant: int
+    lane: int | None
+    fn: int
+    errors: int
+    crashes: int
+    event: str
+    reply_to: int | None
+    created_at: datetime
+    merged: Sequence[int] | None
+    """Ids of earlier events that this one stands for. None: the function merges nothing."""
+
+
+@dataclass(slots=True)
+class Finish:
+    """How one attempt ended."""
+
+    id: int
+    epoch: int
+    tenant: int
+    lane: int | None
+    kind: bytes
+    attempt: int
+    """1 for the first."""
+    body: str | None = None
+    """JSON of a done one, else the reason."""
+    delay_seconds: float = 0.0
+    """RETRY, SNOOZE: when to run again."""
+    cause: str | None = None
+    """error, timeout, crash: the attempt failed and a row for people is kept. None: it did not."""
+    reply_to: int | None = None
+    children: list[Asked] = field(default_factory=list)
+    """Events it dispatched: stored with its outcome, or not at all."""
+
+
+class Wanted(NamedTuple):
+    """How much more this worker can take of one function."""
+
+    fn: int
+    count: int
+    lanes: bool
+    after: int
+    """The shop served last (fairness); -1: none yet."""
+
+
+class Turn(NamedTuple):
+    """What a turn gave."""
+
+    claimed: list[Claimed]
+    fenced: list[int]
+    """Ids whose end was not stored: they were not ours any more."""
+    more: list[int]
+    """Numbers of functions of which there may be more."""
+
+
+TURN = "SELECT * FROM turn({})".format(", ".join(f"${place}" for place in range(1, 25)))
+
+
+async def turn(
+    connection: Connection,
+    worker: int,
+    *,
+    finished: Sequence[Finish],
+    wanted: Sequence[Wanted],
+    alone: bool = False,
+    keep: bool = True,
+) -> Turn:
+    """End a batch and claim the next: one round trip, one commit.
+
+    Safe to run twice: what was ended before comes back as fenced, and changes nothing.
+
+    Args:
+        connection: as the engine, of this process alone.
+        worker: our number.
+        finished: attempts that ended since the last turn.
+        wanted: what to claim.
+        alone: claim only suspects of a crash (a worker that runs one attempt at a time).
+        keep: False while draining: lanes that are ours are given up, not continued.
+
+    Raises:
+        WorkerEnded: we were declared dead.
+        DatabaseAway: the turn may or may not have happened.
+        RowRejected: an outcome that Postgres cannot hold.
+    """
+    children = [(one.id, child) for one in finished for child in one.children]
+    arguments = (
+        worker,
+        alone,
+        keep,
+        [one.id for one in finished],
+        [one.epoch for one in finished],
+        [one.tenant for one in finished],
+        [one.lane for one in finished],
+        [one.kind for one in finished],
+        [one.delay_seconds for one in finished],
+        [one.body for one in finished],
+        [one.cause for one in finished],
+        [one.attempt for one in finished],
+        [one.reply_to for one in finished],
+        [parent for parent, _ in children],
+        [child.tenant for _, child in children],
+        [child.fn for _, child in children],
+        [child.lane for _, child in children],
+        [child.event for _, child in children],
+        [child.delay_seconds for _, child in children],
+        [child.cap_seconds for _, child in children],
+        [want.fn for want in wanted],
+        [want.count for want in wanted],
+        [want.lanes for want in wanted],
+        [want.after for want in wanted],
+    )
+    rows = await repeated(lambda: connection.fetch(TURN, *arguments))
+    claimed, fenced, more = [], [], []
+    for row in rows:
+        kind = row[0]
+        if kind == b"c":
+            claimed.append(Claimed(*row[1:]))
+        elif kind == b"f":
+            fenced.append(row[1])
+        else:
+            more.append(row[5])
+    return Turn(claimed, fenced, more)
+
+
+async def events_of(connection: Connection, ids: Sequence[int]) -> list[str]:
+    """Return the JSON of these invocations' events, in order of ids."""
+    rows = await connection.fetch(
+        "SELECT event FROM invocation WHERE id = ANY ($1::bigint[]) ORDER BY id", ids
+    )
+    return [row["event"] for row in rows]
