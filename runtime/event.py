@@ -3,6 +3,7 @@
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from runtime.errors import EventTooLarge, InvalidEvent
 
@@ -22,9 +23,13 @@ def encode(event: Event) -> str:
     """Return the JSON text that is stored.
 
     Raises:
+        InvalidEvent: it holds what JSON cannot.
         EventTooLarge: over `EVENT_LIMIT_BYTES`; store the content and dispatch its id.
     """
-    text = event.model_dump_json()
+    try:
+        text = event.model_dump_json()
+    except PydanticSerializationError as error:  # for instance half of a surrogate pair
+        raise InvalidEvent(f"{type(event).__name__} has no JSON form: {error}") from None
     if len(text) > EVENT_LIMIT_BYTES // 4 and len(text.encode()) > EVENT_LIMIT_BYTES:
         raise EventTooLarge(
             f"{type(event).__name__} is {len(text.encode()):,} bytes; the limit is"

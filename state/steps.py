@@ -77,15 +77,13 @@ async def complete_step(
     )
 
 
-async def forget_intent(connection: Connection, invocation: int, name: str, epoch: int) -> None:
-    """Drop the intent of a call that certainly had no effect, so that it may be made again."""
-    await repeated(
-        lambda: connection.execute(
-            "DELETE FROM step WHERE id = $1 AND name = $2 AND epoch = $3 AND state = 'i'",
-            invocation,
-            name,
-            epoch,
-        )
+async def take_intent(connection: Connection, invocation: int, name: str, epoch: int) -> None:
+    """Make an earlier attempt's intent ours, inside a transaction that holds the fence."""
+    await connection.execute(
+        "UPDATE step SET epoch = $3 WHERE id = $1 AND name = $2 AND state = 'i'",
+        invocation,
+        name,
+        epoch,
     )
 
 

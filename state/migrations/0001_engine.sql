@@ -87,6 +87,7 @@ CREATE TABLE outcome (                  -- how it ended: append-only
     done_at timestamptz NOT NULL
 );
 CREATE INDEX outcome_ended_badly ON outcome (done_at) WHERE state <> 'd';
+CREATE INDEX outcome_age ON outcome USING brin (done_at);
 
 CREATE TABLE failure (                  -- failed attempts, for people
     id bigint NOT NULL,

@@ -1,0 +1,169 @@
+"""One run of an invocation: from what was claimed to how it ended."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from runtime.context import Context, Platform, Shop
+from runtime.errors import Cancel, LeaseLost, Snooze
+from runtime.event import EVENT_LIMIT_BYTES, Event
+from runtime.function import Function
+from runtime.logs import Log, where
+from state.dispatch import Asked
+from state.ids import public_id
+from state.work import CANCELLED, DEAD, DONE, HANDED_BACK, RETRY, SNOOZE, Claimed, Finish
+
+log = Log("attempt")
+
+REASON_LIMIT = 2000
+
+BY_REQUEST, DRAINING, LOST = "cancelled by request", "handed back", "not ours any more"
+
+
+class Attempt:
+    """One attempt, in this process."""
+
+    __slots__ = ("children", "claimed", "function", "number", "over", "stop", "task")
+
+    def __init__(self, claimed: Claimed, function: Function[Any]) -> None:
+        self.claimed = claimed
+        self.function = function
+        self.number = claimed.errors + claimed.crashes + 1
+        self.stop: str | None = None
+        """Why its task was cancelled; None: it was not."""
+        self.children: list[Asked] = []
+        self.task: asyncio.Task[None] | None = None
+        self.over = False
+        """Its handler has ended; what it left running may do nothing in its name."""
+
+    def cancel(self, why: str) -> None:
+        """End it; the handler sees CancelledError."""
+        if self.stop is None or why == LOST:
+            self.stop = why
+        if self.task is not None:
+            self.task.cancel(why)
+
+    async def run(self, shop: Shop | None, merged: Sequence[str], platform: Platform) -> Finish:
+        """Run the handler and say how it ended. Raises nothing that a handler could raise."""
+        try:
+            return await self._run(shop, merged, platform)
+        finally:
+            self.over = True
+
+    async def _run(self, shop: Shop | None, merged: Sequence[str], platform: Platform) -> Finish:
+        policy = self.function.policy
+        limit = asyncio.timeout(policy.timeout)
+        try:
+            # The time runs from here: a blocked loop must not be able to prolong it.
+            async with limit:
+                event = self._event(self.claimed.event)
+                context = Context(
+                    invocation=public_id(self.claimed.id),
+                    function=self.function.name,
+                    attempt=self.number,
+                    shop=shop,
+                    deadline=limit.when() or 0.0,
+                    log=log.bind(id=public_id(self.claimed.id), function=self.function.name),
+                    platform=platform,
+                    merged=[self._event(text) for text in merged],
+                )
+                result = await self.function.handler(event, context)
+            return self._done(result)
+        except Cancel as verdict:
+            return self._finish(CANCELLED, verdict.reason)
+        except Snooze as verdict:
+            return self._finish(SNOOZE, verdict.reason, delay_seconds=verdict.seconds)
+        except LeaseLost:
+            return self._finish(HANDED_BACK, LOST)
+        except asyncio.CancelledError:
+            return self.stopped()
+        except TimeoutError as error:
+            if limit.expired():
+                return self._failed("timeout", f"ran longer than {policy.timeout:g} s")
+            return self._failed("error", _reason(error), error)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # a handler may even raise SystemExit
+            return self._failed("error", _reason(error), error)
+
+    def fail(self, message: str) -> Finish:
+        """Return a failed end in place of one that could not be stored."""
+        self.children = []
+        return self._failed("error", message)
+
+    def _event(self, text: str) -> Event:
+        return self.function.event_type.model_validate_json(text)
+
+    def _done(self, result: Any) -> Finish:
+        try:
+            body = None if result is None else to_json(result).decode()
+        except (PydanticSerializationError, ValueError) as error:
+            return self._failed("error", f"the result has no JSON form: {error}")
+        if body is not None and len(body) > EVENT_LIMIT_BYTES:
+            return self._failed(
+                "error",
+                f"the result is {len(body):,} characters; the limit is {EVENT_LIMIT_BYTES:,}."
+                " Store the content and return its id",
+            )
+        finish = self._finish(DONE, body)
+        finish.children = self.children
+        return finish
+
+    def stopped(self) -> Finish:
+        """Return the end of an attempt whose task was cancelled."""
+        if self.stop == BY_REQUEST:
+            return self._finish(CANCELLED, BY_REQUEST)
+        if self.stop is None:
+            return self._failed("error", "the function cancelled its own task")
+        return self._finish(HANDED_BACK, self.stop)
+
+    def _failed(self, cause: str, reason: str, error: BaseException | None = None) -> Finish:
+        retry = self.function.policy.retry
+        failed = self.claimed.errors + 1
+        last = failed >= retry.attempts
+        log.warning(
+            "attempt failed, the last one" if last else "attempt failed",
+            id=public_id(self.claimed.id),
+            function=self.function.name,
+            attempt=self.number,
+            cause=cause,
+            **({"where": where(error)} if error is not None else {}),
+        )
+        if last:
+            return self._finish(DEAD, reason, cause=cause)
+        return self._finish(RETRY, reason, cause=cause, delay_seconds=retry.delay_seconds(failed))
+
+    def _finish(
+        self, kind: bytes, body: str | None, *, delay_seconds: float = 0.0, cause: str | None = None
+    ) -> Finish:
+        claimed = self.claimed
+        if kind != DONE and body is not None:
+            body = storable(body)
+        return Finish(
+            id=claimed.id,
+            epoch=claimed.epoch,
+            tenant=claimed.tenant,
+            lane=claimed.lane,
+            kind=kind,
+            attempt=self.number,
+            body=body,
+            delay_seconds=delay_seconds,
+            cause=cause,
+            reply_to=claimed.reply_to,
+        )
+
+
+def _reason(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # an error whose text fails is still an error
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def storable(text: str) -> str:
+    """Return a text that Postgres can hold, and not too long."""
+    clean = text.replace("\0", "").encode("utf-8", "replace").decode()
+    return clean if len(clean) <= REASON_LIMIT else clean[: REASON_LIMIT - 1] + "…"

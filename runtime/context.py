@@ -1,0 +1,117 @@
+"""What a function is given besides its event."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from runtime.event import Event
+from runtime.logs import Log
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Whose work this is."""
+
+    tenant: int
+    name: str
+
+
+class Transaction(Protocol):
+    """A transaction bound to the shop; it commits only while the invocation is still ours."""
+
+    connection: Any
+    """Sees the shop's rows alone. Give it to repositories of `state`."""
+
+    def dispatch(self, event: Event, *, delay_seconds: float = 0) -> None:
+        """Store an event with this transaction: both or neither."""
+
+
+class Platform(Protocol):
+    """What the worker does for a running attempt."""
+
+    def dispatch(self, event: Event, delay_seconds: float) -> None: ...  # noqa: D102
+
+    async def step(  # noqa: D102
+        self,
+        name: str,
+        call: Callable[[], Awaitable[Any]],
+        writes: bool,
+        resolve: Callable[[], Awaitable[Any]] | None,
+    ) -> Any: ...
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Context:
+    """One attempt's view of the platform."""
+
+    invocation: str
+    """The id, as people see it (`inv_…`); the same in every attempt."""
+    function: str
+    attempt: int
+    """1 for the first."""
+    shop: Shop | None
+    """None: the installation itself."""
+    deadline: float
+    """When the attempt is ended, by the loop's clock; see `seconds_left`."""
+    log: Log
+    platform: Platform
+    merged: Sequence[Event] = ()
+    """Merge: the earlier events that this run stands for, oldest first."""
+
+    def now(self) -> datetime:
+        """Return the time, in UTC."""
+        return datetime.now(UTC)
+
+    def seconds_left(self) -> float:
+        """Return how long this attempt may still run."""
+        return max(0.0, self.deadline - asyncio.get_running_loop().time())
+
+    async def dispatch(self, event: Event, *, delay_seconds: float = 0) -> None:
+        """Store an event together with the outcome of this attempt: both or neither.
+
+        It starts when this attempt has ended well, and a repeated attempt cannot double it. To
+        have it start earlier, dispatch it in a `transaction`.
+        """
+        self.platform.dispatch(event, delay_seconds)
+
+    async def step(
+        self,
+        name: str,
+        call: Callable[[], Awaitable[Any]],
+        *,
+        writes: bool = False,
+        resolve: Callable[[], Awaitable[Any]] | None = None,
+    ) -> Any:
+        """Make a paid or outside call once: a later attempt gets the answer of the first.
+
+        Args:
+            name: of this call within the invocation.
+            call: makes it and returns what JSON can hold; you get it as JSON gives it back.
+            writes: it changes something outside. An intent is stored before it, so that an
+                attempt that died in the middle is seen.
+            resolve: for such a case: look up what became of the call; returns its answer, or
+                raises `LookupError` when it certainly did not happen.
+
+        Raises:
+            StepError: a writing call was interrupted and there is no `resolve`; or the name was
+                used twice.
+            LeaseLost: the invocation belongs to another worker by now.
+        """
+        return await self.platform.step(name, call, writes, resolve)
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Open a transaction bound to the shop, and to this attempt still being ours.
+
+        No outside call inside: it would hold the lane's lock.
+
+        Raises:
+            LeaseLost: the invocation belongs to another worker by now.
+        """
+        return self.platform.transaction()
+
+

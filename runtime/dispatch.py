@@ -1,0 +1,216 @@
+"""Dispatch: store an event, ring, and wait for its outcome if asked to."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runtime.batch import Batcher
+from runtime.errors import ConfigurationError, InvalidEvent, KeyConflict, ServerAway
+from runtime.event import Event, validate
+from runtime.logs import Log
+from runtime.numbered import NumberedRegistry
+from runtime.registry import Registry
+from runtime.replies import Outcome, Replies
+from runtime.ringer import Ringer
+from runtime.settings import Settings
+from state.database import ENGINE, PLANNER, Connection, Database, connect
+from state.dispatch import CONFLICT, REPEATED, Asked, Stored, dispatch
+from state.errors import DatabaseAway, RowRejected
+
+log = Log("dispatch")
+
+FLUSH_AT_MOST = 500
+PATIENCE_SECONDS = 5.0
+"""How long a dispatch waits for a Postgres that is restarting. Nothing was sent yet."""
+WAKE_AT_MOST = 2
+"""Larger flushes ring in Redis alone: a NOTIFY serialises commits."""
+KEY_LIMIT = 200
+
+__all__ = ["Dispatcher", "Outcome", "Receipt"]
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """An event is stored."""
+
+    id: int
+    repeated: bool
+    """The key was known: `id` is the earlier invocation."""
+
+
+class Dispatcher:
+    """Stores the events of one process; those that come together share one commit."""
+
+    def __init__(
+        self, settings: Settings, numbered: NumberedRegistry, database: Database, replies: Replies
+    ) -> None:
+        self._settings = settings
+        self._numbered = numbered
+        self._database = database
+        self._replies = replies
+        self._connection: Connection | None = None
+        self._batcher: Batcher[Asked, Stored] = Batcher(self._flush, FLUSH_AT_MOST)
+        redis_url = settings.redis_url
+        self._ringer = Ringer(redis_url.get_secret_value() if redis_url else None)
+        self._names = {number: name for name, number in numbered.numbers.items()}
+
+    @classmethod
+    async def open(cls, settings: Settings, registry: Registry) -> "Dispatcher":
+        """Connect to Postgres and learn the functions' numbers.
+
+        Raises:
+            ConfigurationError: POSTGRES_DSN is not set.
+            ServerAway: Postgres does not answer.
+        """
+        try:
+            database = await Database.open(dsn_of(settings), application="nexus dispatch")
+            async with database.engine() as connection:
+                numbered = await NumberedRegistry.load(connection, registry)
+        except DatabaseAway as error:
+            raise ServerAway(f"Postgres does not answer ({error})") from None
+        replies = Replies(database)
+        await replies.ready()
+        return cls(settings, numbered, database, replies)
+
+    async def aclose(self) -> None:
+        """Send what is queued, and close."""
+        await self._batcher.aclose()
+        await self._ringer.aclose()
+        await self._replies.aclose()
+        if self._connection is not None:
+            self._connection.terminate()
+        await self._database.aclose()
+
+    async def dispatch(
+        self,
+        event: Event,
+        *,
+        tenant: int = 0,
+        key: str | None = None,
+        delay_seconds: float = 0,
+        wait: bool = False,
+    ) -> Receipt:
+        """Store an event; when this returns, it is durable.
+
+        Safe to run twice: with the same `key`, for seven days.
+
+        Args:
+            event: what happened; its function is found by its type.
+            tenant: the shop; 0 is the installation.
+            key: names this event; the same key and event again is the same invocation.
+            delay_seconds: do not start before.
+            wait: `outcome` will be called: have Postgres tell us.
+
+        Raises:
+            KeyConflict: the key was used for another function or event.
+            ServerAway: Postgres broke off; with a key, repeat; without, it may be stored or not.
+        """
+        if key is not None and not 0 < len(key) <= KEY_LIMIT:
+            raise InvalidEvent(f"a key has 1 to {KEY_LIMIT} characters")
+        asked = self._numbered.ask(
+            event,
+            tenant=tenant,
+            delay_seconds=delay_seconds,
+            key=key,
+            reply_to=self._replies.number if wait else None,
+        )
+        (stored,) = await self._put([asked])
+        return Receipt(stored.id, stored.fate == REPEATED)
+
+    async def dispatch_named(self, name: str, data: Any, **options: Any) -> Receipt:
+        """Dispatch by the function's name, from plain data; options as `dispatch`.
+
+        Raises:
+            UnknownFunction: with the nearest name.
+            InvalidEvent: names each wrong field.
+        """
+        function = self._numbered.registry.named(name)
+        return await self.dispatch(validate(function.event_type, data), **options)
+
+    async def dispatch_many(self, events: Sequence[Event], *, tenant: int = 0) -> list[int]:
+        """Store many events; each is durable, and events of one lane keep their order."""
+        stored = await self._put([self._numbered.ask(event, tenant=tenant) for event in events])
+        return [one.id for one in stored]
+
+    async def outcome(self, invocation_id: int, timeout_seconds: float) -> Outcome | None:
+        """Return how an invocation ended; None: not within that time.
+
+        Raises:
+            ServerAway: Postgres does not answer.
+        """
+        try:
+            return await self._replies.outcome(invocation_id, timeout_seconds)
+        except DatabaseAway as error:
+            raise ServerAway(f"Postgres does not answer ({error})") from None
+
+    async def _put(self, asked: Sequence[Asked]) -> list[Stored]:
+        try:
+            stored = await asyncio.gather(*[self._batcher.put(one) for one in asked])
+        except DatabaseAway as error:
+            raise ServerAway(
+                f"Postgres does not answer ({error}); unless the request had a key,"
+                " look whether it was stored before you repeat it"
+            ) from None
+        except RowRejected as error:
+            raise InvalidEvent(f"Postgres cannot hold this event ({error})") from None
+        for one in stored:
+            if one.fate == CONFLICT:
+                raise KeyConflict(
+                    "this key was used in the last seven days for another function or event"
+                )
+        return stored
+
+    async def _flush(self, batch: list[Asked]) -> Sequence[Stored | Exception]:
+        connection = await self._connected()
+        wake = self._settings.notify_wake and len(batch) <= WAKE_AT_MOST
+        try:
+            stored = await dispatch(connection, batch, wake=wake)
+        except RowRejected:
+            if len(batch) == 1:
+                raise
+            # One bad event must not take the others with it: store them one by one.
+            return [await self._alone(connection, one) for one in batch]
+        for number, count in Counter(one.fn for one in batch if not one.delay_seconds).items():
+            self._ringer.ring(self._names[number], count)
+        return stored
+
+    async def _alone(self, connection: Connection, one: Asked) -> Stored | Exception:
+        try:
+            return (await dispatch(connection, [one]))[0]
+        except RowRejected as error:
+            return error
+
+    async def _connected(self) -> Connection:
+        """Return the connection; a broken one is opened again, with patience."""
+        if self._connection is not None and not self._connection.is_closed():
+            return self._connection
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE_SECONDS
+        while True:
+            try:
+                self._connection = await connect(
+                    dsn_of(self._settings),
+                    application="nexus dispatch",
+                    role=ENGINE if self._database.roles else None,
+                    settings=PLANNER,
+                )
+                return self._connection
+            except DatabaseAway:
+                if loop.time() >= until:
+                    raise
+                await asyncio.sleep(0.1)
+
+
+def dsn_of(settings: Settings) -> str:
+    """Return the address of Postgres.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    if settings.postgres_dsn is None:
+        raise ConfigurationError(
+            "POSTGRES_DSN is not set and no local Nexus runs here; start one with `./nexus up`"
+        )
+    return settings.postgres_dsn.get_secret_value()

@@ -1,0 +1,117 @@
+"""What a running attempt may do: dispatch, steps, transactions. Bound to that attempt."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from runtime.attempt import Attempt
+from runtime.context import Transaction
+from runtime.errors import LeaseLost, StepError
+from runtime.event import Event
+from runtime.numbered import NumberedRegistry
+from runtime.ringer import Ringer
+from runtime.steps import Steps
+from state.database import Connection, Database, become
+from state.dispatch import Asked, dispatch
+from state.steps import Memo, hold
+
+
+@dataclass(frozen=True)
+class Services:
+    """What all attempts of a process share."""
+
+    database: Database
+    numbered: NumberedRegistry
+    ringer: Ringer
+    steps: Steps
+    worker: int
+
+
+class BoundTransaction:
+    """A handler's transaction: see `runtime.context.Transaction`."""
+
+    def __init__(self, connection: Connection, ask: Callable[[Event, float], Asked]) -> None:
+        self.connection = connection
+        self.asked: list[Asked] = []
+        self._ask = ask
+
+    def dispatch(self, event: Event, *, delay_seconds: float = 0) -> None:
+        """Store an event with this transaction: both or neither."""
+        self.asked.append(self._ask(event, delay_seconds))
+
+
+class AttemptPlatform:
+    """The platform as one attempt sees it."""
+
+    def __init__(self, attempt: Attempt, services: Services) -> None:
+        self._attempt = attempt
+        self._services = services
+        self._memos: dict[str, Memo] | None = None
+        self._names: set[str] = set()
+        self._in_transaction = False
+
+    def dispatch(self, event: Event, delay_seconds: float) -> None:
+        """Hold an event until the outcome is stored."""
+        self._check()
+        self._attempt.children.append(self._ask(event, delay_seconds))
+
+    async def step(
+        self,
+        name: str,
+        call: Callable[[], Awaitable[Any]],
+        writes: bool,
+        resolve: Callable[[], Awaitable[Any]] | None,
+    ) -> Any:
+        """Make a call once; see `Context.step`."""
+        self._check()
+        if self._in_transaction:
+            raise StepError("no step inside a transaction: it would hold the lane's lock")
+        if name in self._names:
+            raise StepError(f"step {name!r} was already used in this attempt; names are unique")
+        self._names.add(name)
+        steps = self._services.steps
+        if self._memos is None:
+            self._memos = await steps.memos(self._attempt)
+        memo = self._memos.get(name)
+        return await steps.run(self._attempt, name, memo, call, writes, resolve)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Open a transaction that holds what this attempt owns; see `Context.transaction`."""
+        self._check()
+        services, claimed = self._services, self._attempt.claimed
+        self._in_transaction = True
+        try:
+            async with services.database.engine() as connection, connection.transaction():
+                if not await hold(connection, services.worker, claimed):
+                    raise LeaseLost
+                await become(connection, claimed.tenant, services.database.roles)
+                bound = BoundTransaction(connection, self._ask)
+                yield bound
+                if services.database.roles:
+                    await connection.execute("SET LOCAL ROLE nexus_engine")
+                if bound.asked:
+                    await dispatch(connection, bound.asked)
+        finally:
+            self._in_transaction = False
+        ring(services, bound.asked)
+
+    def _ask(self, event: Event, delay_seconds: float) -> Asked:
+        return self._services.numbered.ask(
+            event, tenant=self._attempt.claimed.tenant, delay_seconds=delay_seconds
+        )
+
+    def _check(self) -> None:
+        if self._attempt.over:
+            raise LeaseLost("this attempt has ended; a task it left running may do nothing more")
+        if self._attempt.stop is not None:
+            raise LeaseLost(f"this attempt was stopped: {self._attempt.stop}")
+
+
+def ring(services: Services, asked: list[Asked]) -> None:
+    """Ring for events that were just stored."""
+    names = {number: name for name, number in services.numbered.numbers.items()}
+    for one in asked:
+        if not one.delay_seconds:
+            services.ringer.ring(names[one.fn])

@@ -1,0 +1,155 @@
+"""Wait for outcomes: Postgres tells this process by NOTIFY, and a look each second covers a loss."""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import asyncpg
+
+from runtime.batch import Batcher
+from runtime.logs import Log
+from state.database import Connection, Database, connect
+from state.errors import AWAY, DatabaseAway, translated
+
+log = Log("replies")
+
+LOOK_SECONDS = 1.0
+EARLY_AT_MOST = 10_000
+STATES = {b"d": "done", b"x": "dead", b"c": "cancelled"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an invocation ended."""
+
+    id: int
+    state: str
+    """done, dead or cancelled."""
+    result: str | None
+    """JSON text of a done one."""
+    error: str | None
+    """The reason of the others."""
+
+
+class Replies:
+    """Outcomes that callers of this process wait for."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.number = random.randrange(1, 2**31)  # noqa: S311 - a name, not a secret
+        """Put into `reply_to` of invocations that somebody here waits for."""
+        self._waiting: dict[int, list[asyncio.Future[None]]] = {}
+        self._early: deque[int] = deque(maxlen=EARLY_AT_MOST)
+        self._outcomes: Batcher[int, Outcome | None] = Batcher(self._fetch, 500)
+        self._listener = asyncio.create_task(self._listen())
+        self._listening = asyncio.Event()
+
+    async def ready(self) -> None:
+        """Return when told of replies, or when Postgres is not there to tell."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._listening.wait(), 5)
+
+    async def aclose(self) -> None:
+        """Stop listening."""
+        self._listener.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._listener
+
+    async def outcome(self, invocation: int, timeout_seconds: float) -> Outcome | None:
+        """Return how it ended; None: not within that time.
+
+        Raises:
+            DatabaseAway: Postgres did not answer the last look.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_seconds
+        told = loop.create_future()
+        self._waiting.setdefault(invocation, []).append(told)
+        fault: DatabaseAway | None = None
+        known = invocation in self._early
+        try:
+            while True:
+                if not known:
+                    left = min(LOOK_SECONDS, until - loop.time())
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(asyncio.shield(told), max(left, 0))
+                known = False
+                try:
+                    found, fault = await self._outcomes.put(invocation), None
+                except DatabaseAway as error:
+                    found, fault = None, error
+                if found is not None:
+                    return found
+                if told.done():  # told, yet not there: replayed meanwhile
+                    told = loop.create_future()
+                    self._waiting.setdefault(invocation, []).append(told)
+                if loop.time() >= until:
+                    if fault is not None:
+                        raise fault
+                    return None
+        finally:
+            self._forget(invocation, told)
+
+    async def now(self, invocation: int) -> Outcome | None:
+        """Return how it ended; None: it has not."""
+        return await self._outcomes.put(invocation)
+
+    def _forget(self, invocation: int, told: "asyncio.Future[None]") -> None:
+        others = self._waiting.get(invocation, [])
+        if told in others:
+            others.remove(told)
+        if not others:
+            self._waiting.pop(invocation, None)
+
+    def _told(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        for part in str(payload).split(","):
+            number = int(part)
+            futures = self._waiting.pop(number, None)
+            if futures is None:
+                self._early.append(number)  # its dispatch has not come back yet
+                continue
+            for future in futures:
+                if not future.done():
+                    future.set_result(None)
+
+    async def _fetch(self, ids: list[int]) -> Sequence[Outcome | None]:
+        async with self._database.engine() as connection:
+            rows = await connection.fetch(
+                "SELECT id, state, result FROM outcome WHERE id = ANY ($1::bigint[])", ids
+            )
+        found = {
+            row["id"]: Outcome(
+                row["id"],
+                STATES[row["state"]],
+                row["result"] if row["state"] == b"d" else None,
+                None if row["state"] == b"d" else row["result"],
+            )
+            for row in rows
+        }
+        return [found.get(one) for one in ids]
+
+    async def _listen(self) -> None:
+        """Hold the connection that listens; a broken one is opened again."""
+        role = "nexus_engine" if self._database.roles else None
+        while True:
+            connection: Connection | None = None
+            lost = asyncio.Event()
+            try:
+                connection = await connect(
+                    self._database.dsn, application="nexus replies", role=role
+                )
+                with translated():
+                    connection.add_termination_listener(lambda *_: lost.set())  # noqa: B023
+                    await connection.add_listener(f"nexus_reply_{self.number}", self._told)
+                self._listening.set()
+                await lost.wait()
+            except (DatabaseAway, asyncpg.PostgresError, *AWAY) as error:
+                log.debug("not told of replies", error=type(error).__name__)
+            finally:
+                self._listening.clear()
+                if connection is not None:
+                    connection.terminate()
+            await asyncio.sleep(LOOK_SECONDS)

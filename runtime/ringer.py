@@ -1,0 +1,93 @@
+"""Ring bells, and take off those that were answered. Fire and forget."""
+
+import asyncio
+from collections import Counter
+
+import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from runtime.bell import LISTED_AT_MOST, job_id, queue_key
+from runtime.logs import Log
+
+log = Log("ringer")
+
+RETRY_SECONDS = 1.0
+"""While Redis is away, rings are dropped; it is tried again after this."""
+
+
+class Ringer:
+    """One connection on which rings of a whole flush leave together."""
+
+    def __init__(self, url: str | None) -> None:
+        """Create it; without a `url` nothing rings, and workers find work by looking."""
+        self._client = open_redis(url) if url else None
+        self._ring: Counter[str] = Counter()
+        self._answered: Counter[str] = Counter()
+        self._clear: set[str] = set()
+        self._sending: asyncio.Task[None] | None = None
+        self._away_until = 0.0
+
+    def ring(self, name: str, count: int = 1) -> None:
+        """Say that a function has `count` more invocations."""
+        self._ring[name] += count
+        self._start()
+
+    def answered(self, name: str, count: int) -> None:
+        """Say that a worker has taken `count` invocations."""
+        self._answered[name] += count
+        self._start()
+
+    def clear(self, name: str) -> None:
+        """Say that a bell rang and there was nothing: the list is out of date."""
+        self._clear.add(name)
+        self._start()
+
+    async def aclose(self) -> None:
+        """Send what is left, within a second, and close."""
+        if self._sending is not None:
+            await asyncio.wait([self._sending], timeout=1)
+        if self._client is not None:
+            await self._client.aclose()
+
+    def _start(self) -> None:
+        if self._client is not None and self._sending is None:
+            self._sending = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        assert self._client is not None  # noqa: S101 - see _start
+        try:
+            while self._ring or self._answered or self._clear:
+                ring, answered, clear = self._ring, self._answered, self._clear
+                self._ring, self._answered, self._clear = Counter(), Counter(), set()
+                if asyncio.get_running_loop().time() < self._away_until:
+                    continue
+                await self._send(ring, answered, clear)
+        finally:
+            self._sending = None
+
+    async def _send(self, ring: Counter[str], answered: Counter[str], clear: set[str]) -> None:
+        assert self._client is not None  # noqa: S101 - see _start
+        pipeline = self._client.pipeline(transaction=False)
+        for name in clear:
+            pipeline.delete(queue_key(name))
+        for name, count in answered.items():
+            pipeline.lpop(queue_key(name), count)
+        for name, count in ring.items():
+            pipeline.rpush(queue_key(name), *[job_id(name)] * min(count, LISTED_AT_MOST))
+        try:
+            await pipeline.execute(raise_on_error=False)
+        except (redis.RedisError, OSError) as error:
+            self._away_until = asyncio.get_running_loop().time() + RETRY_SECONDS
+            log.debug("bells are not ringing", error=type(error).__name__)
+
+
+def open_redis(url: str, *, wait_seconds: float = 5.0) -> "redis.Redis":
+    """Return a client that fails soon and repeats nothing by itself."""
+    return redis.Redis.from_url(
+        url,
+        socket_connect_timeout=wait_seconds,
+        socket_timeout=wait_seconds,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+    )
