@@ -94,7 +94,8 @@ class Attempt:
         return self._failed("error", message)
 
     def _event(self, text: str) -> Event:
-        return self.function.event_type.model_validate_json(text)
+        event_type: type[Event] = self.function.event_type
+        return event_type.model_validate_json(text)
 
     def _done(self, result: Any) -> Finish:
         try:

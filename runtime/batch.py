@@ -17,7 +17,9 @@ R = TypeVar("R")
 class Batcher(Generic[T, R]):
     """Items of many callers, sent together in the order they came."""
 
-    def __init__(self, send: Callable[[list[T]], Awaitable[Sequence[R | Exception]]], limit: int) -> None:
+    def __init__(
+        self, send: Callable[[list[T]], Awaitable[Sequence[R | Exception]]], limit: int
+    ) -> None:
         """Create it; `send` gets 1 to `limit` items and returns an answer or error for each."""
         self._send = send
         self._limit = limit

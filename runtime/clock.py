@@ -11,8 +11,6 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-import asyncpg
-
 from runtime.dispatch import dsn_of
 from runtime.errors import ServerAway
 from runtime.function import Function
@@ -24,7 +22,7 @@ from runtime.trigger import Cron
 from state import schedule
 from state.database import Database
 from state.dispatch import dispatch
-from state.errors import DatabaseAway, first_line
+from state.errors import DatabaseAway, StateFault
 from state.retention import forget_old
 from state.schedule import Entry
 
@@ -64,8 +62,8 @@ class Clock:
                     stored = True
                 await self._tidy()
                 await asyncio.sleep(await self.tick())
-            except (DatabaseAway, asyncpg.PostgresError) as error:
-                log.warning("the clock waits for Postgres", error=first_line(error))
+            except StateFault as error:
+                log.warning("the clock waits for Postgres", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def tick(self) -> float:

@@ -113,5 +113,3 @@ class Context:
             LeaseLost: the invocation belongs to another worker by now.
         """
         return self.platform.transaction()
-
-

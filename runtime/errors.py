@@ -70,7 +70,7 @@ class Verdict(Exception):
     """What a function decides about its own invocation."""
 
 
-class Cancel(Verdict):  # noqa: N818 - a verdict, not an error
+class Cancel(Verdict):
     """Never run this invocation again."""
 
     def __init__(self, reason: str) -> None:
@@ -78,7 +78,7 @@ class Cancel(Verdict):  # noqa: N818 - a verdict, not an error
         self.reason = reason
 
 
-class Snooze(Verdict):  # noqa: N818 - a verdict, not an error
+class Snooze(Verdict):
     """Run this invocation again later, without counting a failed attempt."""
 
     def __init__(self, seconds: float, reason: str = "") -> None:

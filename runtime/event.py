@@ -53,4 +53,6 @@ def validate(event_type: type[Event], data: Any) -> Event:
             for item in error.errors(include_url=False, include_input=False)
         ]
         text = "; ".join(f"{p['field'] or 'event'}: {p['message']}" for p in problems)
-        raise InvalidEvent(f"{event_type.__name__} does not accept this: {text}", problems) from None
+        raise InvalidEvent(
+            f"{event_type.__name__} does not accept this: {text}", problems
+        ) from None

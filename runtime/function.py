@@ -31,7 +31,7 @@ class Function(Generic[E]):
         self.event_type = _event_type(handler)
         self.summary = (inspect.getdoc(handler) or "").partition("\n")[0]
         self.module = handler.__module__
-        code = handler.__code__  # type: ignore[attr-defined]
+        code = handler.__code__
         self.file, self.line = str(code.co_filename), int(code.co_firstlineno)
         self.namespace = policy.namespace or self.name
         _check(self)

@@ -12,13 +12,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import asyncpg
-
 from runtime.errors import LeaseLost, ServerAway
 from runtime.logs import Log
 from state import leases
 from state.database import ENGINE, Connection, connect
-from state.errors import AWAY, DatabaseAway, translated
+from state.errors import StateFault, WorkerEnded, translated
 
 log = Log("lease")
 
@@ -26,6 +24,8 @@ EXIT_LEASE_LOST = 75
 SWEEP_SECONDS = 1.0
 DOUBTFUL_SECONDS = 0.5
 BLOCKED_SECONDS = 1.0
+SETTLE_SECONDS = 3.0
+"""After our own connection broke, the others get this long to be back before they count as dead."""
 ADRIFT_SHARE = 2 / 3
 """A worker that could not renew for this part of its lease stops what it runs by itself."""
 GOODBYE_SECONDS = 3.0
@@ -66,6 +66,7 @@ class Lease:
         self._main_thread = threading.get_ident()
         self._born: asyncio.Future[int]
         self._named_blocked = False
+        self._trust_from = 0.0
 
     async def start(self, signals: Signals) -> int:
         """Begin the life; returns the worker's number.
@@ -100,7 +101,7 @@ class Lease:
             connection = await self._connect()
             with translated():
                 self.worker = await leases.register_worker(connection, self._seconds, self._solo)
-        except (DatabaseAway, *AWAY) as error:
+        except StateFault as error:
             fault = ServerAway(f"Postgres does not answer ({error})")
             self._call(self._born.set_exception, fault)
             return
@@ -110,10 +111,13 @@ class Lease:
             try:
                 if connection.is_closed():
                     connection = await self._connect()
+                    self._trust_from = time.monotonic() + SETTLE_SECONDS
                     with translated():
                         await leases.retake_lock(connection, self.worker)
                 renewed, pause = await self._beat(connection, renewed)
-            except (DatabaseAway, asyncpg.PostgresError):
+            except WorkerEnded:
+                raise LeaseLost from None
+            except StateFault:
                 pause = DOUBTFUL_SECONDS
                 connection.terminate()
             if time.clock_gettime(CLOCK) - renewed > self._seconds * ADRIFT_SHARE:
@@ -129,7 +133,8 @@ class Lease:
                 if not await leases.renew(connection, self.worker, self._seconds):
                     raise LeaseLost
                 renewed = at
-            swept = await leases.sweep(connection, self.worker)
+            trust = time.monotonic() >= self._trust_from
+            swept = await leases.sweep(connection, self.worker, trust)
             if swept.reaped:
                 log.warning("took back the work of a dead worker", rows=swept.reaped)
             if not self._solo and await leases.suspects_wait(connection, self._fns):
@@ -166,7 +171,7 @@ class Lease:
                 with translated():
                     await leases.leave(connection, self.worker)
                 await connection.close()
-        except (DatabaseAway, asyncpg.PostgresError, TimeoutError):
+        except (StateFault, TimeoutError):
             connection.terminate()  # the others will find the lease free
 
     async def _connect(self) -> Connection:

@@ -14,9 +14,9 @@ from typing import Any
 
 import redis as redis_sync
 import redis.asyncio as redis
-import rq
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
+from rq.version import VERSION as RQ_VERSION
 from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
 from runtime.bell import QUEUE, job_id, job_key, queue_key
@@ -47,7 +47,9 @@ class Listener:
         self._client = open_redis(url, wait_seconds=WAIT_SECONDS + 5)
         self._name = f"nexus-{socket.gethostname()}-{os.getpid()}"
         self._birth = _now()
-        self._jobs = {name: _job_fields(name, number) for name, number in numbers.items()}
+        self._jobs: dict[str, Any] = {
+            name: _job_fields(name, number) for name, number in numbers.items()
+        }
 
     async def run(self) -> None:
         """Listen until cancelled; a Redis that is away is tried again each second."""
@@ -87,7 +89,8 @@ class Listener:
         keys = [queue_key(name) for name in self._numbers]
         rung = await self._client.blpop(keys, timeout=WAIT_SECONDS)
         if rung:
-            self._heard(rung[0].decode().removeprefix(QUEUE))
+            name = rung[0] if isinstance(rung[0], str) else rung[0].decode()
+            self._heard(name.removeprefix(QUEUE))
 
     async def _show(self) -> None:
         pipeline = self._client.pipeline(transaction=False)
@@ -107,7 +110,7 @@ class Listener:
     def _registries(self) -> list[str]:
         return [REDIS_WORKER_KEYS, *(WORKERS_BY_QUEUE_KEY % name for name in self._numbers)]
 
-    def _worker_fields(self) -> dict[str, str | int]:
+    def _worker_fields(self) -> dict[Any, Any]:
         return {
             "birth": self._birth,
             "last_heartbeat": _now(),
@@ -115,7 +118,7 @@ class Listener:
             "pid": os.getpid(),
             "hostname": socket.gethostname(),
             "ip_address": "",
-            "version": str(rq.VERSION),
+            "version": RQ_VERSION,
             "python_version": sys.version.partition(" ")[0],
             "state": "busy",
         }
@@ -125,7 +128,7 @@ def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _job_fields(name: str, number: int) -> dict[str, Any]:
+def _job_fields(name: str, number: int) -> dict[Any, Any]:
     """Return a function's bell as RQ itself writes it."""
     job = Job.create(
         "runtime.bell.look",
@@ -139,5 +142,5 @@ def _job_fields(name: str, number: int) -> dict[str, Any]:
         result_ttl=0,
         failure_ttl=60,
     )
-    fields: dict[str, Any] = job.to_dict()
+    fields: dict[Any, Any] = job.to_dict()
     return {**fields, "status": JobStatus.QUEUED.value, "enqueued_at": fields["created_at"]}

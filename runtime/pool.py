@@ -85,9 +85,7 @@ class Pool:
                 free = min(free, self._concurrency - self._busy.total())
             if free > 0:
                 count = min(free, CLAIM_AT_MOST)
-                wanted.append(
-                    Wanted(fn, count, function.policy.lane is not None, self._after[fn])
-                )
+                wanted.append(Wanted(fn, count, function.policy.lane is not None, self._after[fn]))
                 self._look.discard(fn)
                 self._busy[fn] += count  # until the turn says how many there were
         return wanted
@@ -103,7 +101,7 @@ class Pool:
                 loop = asyncio.get_running_loop()
                 loop.call_later(finish.delay_seconds + 0.005, self.look, [attempt.claimed.fn])
         for want in wanted:
-            self._busy[want.fn] -= want.count
+            self._busy[want.fn] -= want.most
             self._full.discard(want.fn)
         self._full |= set(turned.more)
         self._look |= set(turned.more)
@@ -117,7 +115,7 @@ class Pool:
         """Undo `take` after a turn that failed: it may or may not have happened."""
         self._finished.extendleft(reversed(self._stored(finished)))
         for want in wanted:
-            self._busy[want.fn] -= want.count
+            self._busy[want.fn] -= want.most
             self._look.add(want.fn)
 
     def reject(self, finished: list[Finish], why: str) -> None:

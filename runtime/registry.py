@@ -102,10 +102,15 @@ def _broken(info: pkgutil.ModuleInfo, error: BaseException) -> BrokenFile:
     """Name the deepest line inside the function's own file."""
     spec = info.module_finder.find_spec(info.name, None)
     file = str(spec.origin) if spec else info.name
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
-             if frame.filename == file]
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == file
+    ]
     line = error.lineno if isinstance(error, SyntaxError) and error.lineno else None
     return BrokenFile(
-        info.name, file, line or (lines[-1] if lines else 1) or 1,
+        info.name,
+        file,
+        line or (lines[-1] if lines else 1) or 1,
         f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
     )

@@ -1,4 +1,4 @@
-"""Wait for outcomes: Postgres tells this process by NOTIFY, and a look each second covers a loss."""
+"""Wait for outcomes: Postgres tells by NOTIFY, and a look each second covers a lost one."""
 
 import asyncio
 import random
@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-import asyncpg
-
 from runtime.batch import Batcher
 from runtime.logs import Log
 from state.database import Connection, Database, connect
-from state.errors import AWAY, DatabaseAway, translated
+from state.errors import DatabaseAway, StateFault, translated
 
 log = Log("replies")
 
@@ -146,7 +144,7 @@ class Replies:
                     await connection.add_listener(f"nexus_reply_{self.number}", self._told)
                 self._listening.set()
                 await lost.wait()
-            except (DatabaseAway, asyncpg.PostgresError, *AWAY) as error:
+            except StateFault as error:
                 log.debug("not told of replies", error=type(error).__name__)
             finally:
                 self._listening.clear()

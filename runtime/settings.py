@@ -9,9 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from runtime.errors import ConfigurationError
 
-LOCAL = "local"
-PRODUCTION = "production"
-
 
 class Settings(BaseModel):
     """Every setting; the name of its environment variable is the alias.
@@ -22,7 +19,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     environment: Literal["local", "production"] = Field(
-        LOCAL,
+        "local",
         alias="NEXUS_ENV",
         description="`local` makes secrets and servers by itself; `production` refuses to guess.",
     )
@@ -135,7 +132,7 @@ class Settings(BaseModel):
     @property
     def production(self) -> bool:
         """Whether guessing and making secrets is forbidden."""
-        return self.environment == PRODUCTION
+        return self.environment == "production"
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -14,6 +14,8 @@ from state import steps as stored
 from state.database import Database
 from state.errors import DatabaseAway
 from state.steps import Memo, Record
+
+T = TypeVar("T")
 
 TRIES = 20
 RETRY_SECONDS = 0.5
@@ -123,7 +125,7 @@ class Steps:
             return await stored.record_steps(connection, self._worker, records)
 
 
-async def patiently(call: Callable[[], Awaitable[Any]]) -> Any:
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
     """Repeat while Postgres is away, for about ten seconds."""
     for left in range(TRIES, 0, -1):
         try:

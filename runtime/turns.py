@@ -8,13 +8,18 @@ turn can take, since two loops racing for one row double the idle latency.
 import asyncio
 from collections.abc import Callable
 
-import asyncpg
-
 from runtime.errors import LeaseLost
 from runtime.logs import Log
 from runtime.pool import Pool
 from state.database import ENGINE, PLANNER, Connection, connect
-from state.errors import DatabaseAway, RowRejected, WorkerEnded, first_line
+from state.errors import (
+    DatabaseAway,
+    Deadlock,
+    RowRejected,
+    StatementFailed,
+    WorkerEnded,
+    translated,
+)
 from state.leases import reconcile
 from state.work import Claimed, Finish, Turn, Wanted, turn
 
@@ -110,9 +115,9 @@ class Turns:
                 self._broken = True
             except RowRejected as error:
                 self._pool.give_back([], wanted)
-                self._pool.reject(finished, first_line(error))
-            except asyncpg.PostgresError as error:
-                log.error("a turn failed; trying again", error=first_line(error))
+                self._pool.reject(finished, str(error))
+            except (StatementFailed, Deadlock) as error:
+                log.error("a turn failed; trying again", error=str(error))
                 self._pool.give_back(finished, wanted)
                 await asyncio.sleep(1)
             else:
@@ -151,13 +156,12 @@ class Turns:
         for connection in self._connections:
             connection.terminate()
         self._connections = [
-            await connect(
-                self._dsn, application="nexus worker", role=self._role, settings=PLANNER
-            )
+            await connect(self._dsn, application="nexus worker", role=self._role, settings=PLANNER)
             for _ in range(LOOPS)
         ]
         first = self._connections[0]
-        await first.add_listener("nexus_wake", lambda *given: self._told(str(given[-1])))
+        with translated():
+            await first.add_listener("nexus_wake", lambda *given: self._told(str(given[-1])))
         if not self._first:
             self._pool.lose(await reconcile(first, self._worker, self._pool.held()))
         for connection in self._connections:  # loads the plans; else the first real turn waits

@@ -76,7 +76,9 @@ class Worker:
             told=self._told,
             claimed=self._claimed,
         )
-        self.quarantine = Quarantine(sorted(set(self._names.values())), _quarantines(settings, solo))
+        self.quarantine = Quarantine(
+            sorted(set(self._names.values())), _quarantines(settings, solo)
+        )
 
     async def run(self, background: Sequence[Any]) -> int:
         """Work until told to stop; returns the exit code."""

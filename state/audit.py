@@ -54,7 +54,9 @@ async def record(
     """
     # One writer at a time: the chain is a line.
     await connection.execute("SELECT pg_advisory_xact_lock($1, 0)", LOCK)
-    previous = await connection.fetchval("SELECT hash FROM audit_log ORDER BY audit_id DESC LIMIT 1")
+    previous = await connection.fetchval(
+        "SELECT hash FROM audit_log ORDER BY audit_id DESC LIMIT 1"
+    )
     at = await connection.fetchval("SELECT clock_timestamp()")
     previous = previous or FIRST
     detail = detail or {}

@@ -11,10 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import NamedTuple
 
-import asyncpg
-
 from state.database import Connection, Database, connect
-from state.errors import AWAY, DatabaseAway, translated
+from state.errors import DatabaseAway, StateFault, translated
 
 POLL_SECONDS = 1.0
 SETTLE_SECONDS = 0.05
@@ -137,7 +135,7 @@ class ChangeFeed:
                     while self._followers:
                         await _watch(connection, watcher)
                         await asyncio.sleep(WATCH_SECONDS / 3)
-            except (DatabaseAway, asyncpg.PostgresError, *AWAY):
+            except StateFault:
                 await asyncio.sleep(POLL_SECONDS)
             finally:
                 if connection is not None:
@@ -153,4 +151,6 @@ async def _watch(connection: Connection, watcher: int) -> None:
         watcher,
         float(WATCH_SECONDS),
     )
-    await connection.execute("DELETE FROM watcher WHERE until < clock_timestamp() - interval '1 day'")
+    await connection.execute(
+        "DELETE FROM watcher WHERE until < clock_timestamp() - interval '1 day'"
+    )

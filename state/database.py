@@ -12,7 +12,7 @@ from typing import TypeAlias, TypeVar
 
 import asyncpg
 
-from state.errors import translated
+from state.errors import Deadlock, translated
 
 T = TypeVar("T")
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -112,7 +112,7 @@ class Database:
         """Lend a connection as the engine: all shops, each statement commits by itself."""
         with translated():
             async with self._pool.acquire(timeout=CONNECT_SECONDS) as connection:
-                yield connection  # type: ignore[misc]  # a proxy with the same methods
+                yield connection
 
     @asynccontextmanager
     async def tenant(self, tenant: int) -> AsyncIterator[Connection]:
@@ -133,15 +133,13 @@ async def repeated(call: Callable[[], Awaitable[T]], attempts: int = 10) -> T:
     """Run a statement again when it was the victim of a deadlock: it did nothing.
 
     Raises:
-        StateFault: as translated; a deadlock after the last attempt is raised as it is.
+        StateFault: as translated; Deadlock after the last attempt.
     """
     for left in range(attempts, 0, -1):
         try:
             with translated():
                 return await call()
-        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+        except Deadlock:
             if left == 1:
                 raise
     raise AssertionError("unreachable")
-
-

@@ -31,7 +31,7 @@ class Stored(NamedTuple):
 
     id: int
     fate: bytes
-    """NEW; REPEATED: the key is known and `id` the earlier invocation; CONFLICT: it was other data."""
+    """NEW; REPEATED: the key is known, `id` is the earlier one; CONFLICT: it was other data."""
 
 
 async def dispatch(

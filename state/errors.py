@@ -4,6 +4,8 @@ StateFault
   DatabaseAway       Postgres does not answer, or the connection broke (the outcome is unknown)
   DatabaseUnfit      Postgres answers, but may not be used as it is set up
   WorkerEnded        this worker was declared dead (SQLSTATE NX001)
+  Deadlock           the statement did nothing and may be repeated as it is
+  StatementFailed    Postgres refuses a statement of ours: code and schema do not fit
   RowRejected        a row was refused for what it holds; repeating it cannot help
   CredentialSealed   its key is not in ENCRYPTION_KEY
 """
@@ -32,6 +34,14 @@ class WorkerEnded(StateFault):
     """This worker was declared dead; its work belongs to others now."""
 
 
+class Deadlock(StateFault):
+    """The statement was the victim of a deadlock: it did nothing."""
+
+
+class StatementFailed(StateFault):
+    """Postgres refuses a statement of ours: code and schema do not fit."""
+
+
 class RowRejected(StateFault):
     """A row was refused for what it holds; repeating it cannot help."""
 
@@ -45,7 +55,7 @@ AWAY = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,  # also: used while it was closing
-    asyncpg.OperatorInterventionError,  # shutdown, crash, start in progress, terminated by an operator
+    asyncpg.OperatorInterventionError,  # shutdown, crash, starting up, terminated
     asyncpg.TooManyConnectionsError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.DiskFullError,
@@ -54,21 +64,19 @@ AWAY = (
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn asyncpg's errors into ours.
-
-    Deadlocks and serialisation failures pass unchanged: the statement did nothing and may be
-    repeated as it is (`state.database.repeated`).
-    """
+    """Turn asyncpg's errors into ours."""
     try:
         yield
     except AWAY as error:
         raise DatabaseAway(first_line(error)) from error
     except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
         raise RowRejected(first_line(error)) from error
+    except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
+        raise Deadlock(first_line(error)) from error
     except asyncpg.PostgresError as error:
         if error.sqlstate == WORKER_ENDED:
             raise WorkerEnded(first_line(error)) from None
-        raise
+        raise StatementFailed(first_line(error)) from error
 
 
 def first_line(error: BaseException) -> str:

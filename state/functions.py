@@ -14,9 +14,7 @@ class Declared(NamedTuple):
     cap_seconds: float | None
 
 
-async def number_functions(
-    connection: Connection, declared: Sequence[Declared]
-) -> dict[str, int]:
+async def number_functions(connection: Connection, declared: Sequence[Declared]) -> dict[str, int]:
     """Store these functions and return their numbers by name.
 
     Safe to run twice: a known name keeps its number; only what changed is written.

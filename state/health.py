@@ -21,7 +21,7 @@ class DatabaseHealth:
     dead: int
     """Invocations that ended as dead and whose alert is open."""
     oldest_waiting_seconds: float
-    """How long the oldest invocation that could run has been waiting."""
+    """How long the oldest invocation that could run has waited."""
     alerts: int
 
 
@@ -31,8 +31,9 @@ async def database_health(database: Database) -> DatabaseHealth:
         row = await connection.fetchrow(
             """
             WITH owed AS (
-                SELECT w.run_at, w.lane IS NOT NULL AND w.id > min(w.id) FILTER
-                           (WHERE w.lane IS NOT NULL) OVER (PARTITION BY w.tenant, w.lane) AS behind,
+                SELECT w.run_at,
+                       w.lane IS NOT NULL AND w.id > min(w.id) FILTER (WHERE w.lane IS NOT NULL)
+                           OVER (PARTITION BY w.tenant, w.lane) AS behind,
                        coalesce(w.worker, x.worker) IS NOT NULL AS owned
                 FROM work w LEFT JOIN lane x ON x.tenant = w.tenant AND x.lane = w.lane)
             SELECT current_setting('server_version') AS version,

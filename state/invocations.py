@@ -69,7 +69,8 @@ class InvocationDetail(Invocation):
     steps: list[Step]
 
 
-class FunctionCount(NamedTuple):
+@dataclass(frozen=True)
+class FunctionCount:
     """How many invocations of a function are in a state; `done` counts the last 24 hours."""
 
     function: str

@@ -54,10 +54,16 @@ async def renew(connection: Connection, worker: int, lease_seconds: float) -> bo
     return bool(row)
 
 
-async def sweep(connection: Connection, worker: int) -> Swept:
-    """Take back what dead workers hold. Safe to run anywhere, any number of times."""
+async def sweep(connection: Connection, worker: int, trust: bool) -> Swept:
+    """Take back what dead workers hold. Safe to run anywhere, any number of times.
+
+    Args:
+        connection: as the engine.
+        worker: our number.
+        trust: False shortly after our own connection broke: the others are reconnecting too.
+    """
     row = await repeated(
-        lambda: connection.fetchrow("SELECT reaped, doubtful FROM sweep($1)", worker)
+        lambda: connection.fetchrow("SELECT reaped, doubtful FROM sweep($1, $2)", worker, trust)
     )
     assert row is not None  # noqa: S101 - the routine returns one row
     return Swept(row["reaped"], row["doubtful"])

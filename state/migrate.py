@@ -5,6 +5,7 @@ names. Routines and isolation are code: they are applied again when their text h
 advisory lock lets any number of processes start at once.
 """
 
+import asyncio
 import hashlib
 from pathlib import Path
 
@@ -98,8 +99,9 @@ async def _apply(connection: Connection) -> list[str]:
 
 
 async def _run(connection: Connection, path: Path) -> str:
+    text = await asyncio.to_thread(path.read_text, encoding="utf-8")
     async with connection.transaction():
-        await connection.execute(path.read_text(encoding="utf-8"))
+        await connection.execute(text)
         await connection.execute(
             "INSERT INTO migration (name, checksum) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE"
             " SET checksum = excluded.checksum, applied_at = clock_timestamp()",

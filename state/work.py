@@ -55,7 +55,7 @@ class Wanted(NamedTuple):
     """How much more this worker can take of one function."""
 
     fn: int
-    count: int
+    most: int
     lanes: bool
     after: int
     """The shop served last (fairness); -1: none yet."""
@@ -71,7 +71,7 @@ class Turn(NamedTuple):
     """Numbers of functions of which there may be more."""
 
 
-TURN = "SELECT * FROM turn({})".format(", ".join(f"${place}" for place in range(1, 25)))
+TURN = f"SELECT * FROM turn({', '.join(f'${place}' for place in range(1, 25))})"  # noqa: S608
 
 
 async def turn(
@@ -123,7 +123,7 @@ async def turn(
         [child.delay_seconds for _, child in children],
         [child.cap_seconds for _, child in children],
         [want.fn for want in wanted],
-        [want.count for want in wanted],
+        [want.most for want in wanted],
         [want.lanes for want in wanted],
         [want.after for want in wanted],
     )

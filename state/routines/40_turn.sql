@@ -132,6 +132,14 @@ BEGIN
     END IF;
     PERFORM alive(w);
 
+    IF again AND EXISTS (SELECT FROM cancellation c WHERE c.worker = w) THEN
+        -- What somebody wants to end is not put back.
+        SELECT array_agg(CASE WHEN u.kind IN ('r', 's', 'h')
+                               AND EXISTS (SELECT FROM cancellation c WHERE c.id = u.id)
+                              THEN 'c' ELSE u.kind END ORDER BY u.place)
+        INTO kinds FROM unnest(ids, kinds) WITH ORDINALITY u (id, kind, place);
+    END IF;
+
     IF cardinality(child_parents) > 0 THEN
         INSERT INTO lane (tenant, lane, fn)
         SELECT DISTINCT ON (u.tenant, u.lane) u.tenant, u.lane, u.fn

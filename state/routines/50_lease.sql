@@ -7,6 +7,7 @@ DECLARE
     was_alone boolean;
     freed bigint;
     more bigint;
+    ended_id bigint;
     t timestamptz := clock_timestamp();
 BEGIN
     PERFORM pg_advisory_xact_lock(1, gone);
@@ -40,7 +41,10 @@ BEGIN
         WHERE k.tenant = y.tenant AND k.lane = y.lane ORDER BY k.id LIMIT 1) h ON true
     WHERE y.worker = gone AND x.tenant = y.tenant AND x.lane = y.lane;
     GET DIAGNOSTICS more = ROW_COUNT;
-    DELETE FROM cancellation WHERE worker = gone;
+    -- What somebody wanted to end does not run now: it ends here.
+    FOR ended_id IN DELETE FROM cancellation WHERE worker = gone RETURNING id LOOP
+        PERFORM cancel_invocation(ended_id);
+    END LOOP;
     RETURN freed + more;
 END $$;
 
@@ -65,23 +69,27 @@ BEGIN
 END $$;
 
 -- Find the dead. A process that was killed frees its session lock at once; a paused host lets its
--- lease run out. A free lock counts when it is seen twice (the owner may be reconnecting), and not
--- right after a start of the server, when nobody holds a lock yet.
-CREATE OR REPLACE FUNCTION sweep(me int) RETURNS TABLE (reaped bigint, doubtful int)
+-- lease run out. A free lock counts when it is seen twice, since the owner may be reconnecting.
+-- Right after a start of the server, or when our own connection is new again (trust is false),
+-- nothing counts: the others are reconnecting too, and could not renew.
+CREATE OR REPLACE FUNCTION sweep(me int, trust boolean) RETURNS TABLE (reaped bigint, doubtful int)
 LANGUAGE plpgsql AS $$
 DECLARE
     d record;
     t timestamptz := clock_timestamp();
-    settled boolean := pg_postmaster_start_time() < t - interval '10 seconds';
 BEGIN
     reaped := 0;
     doubtful := 0;
-    FOR d IN SELECT * FROM worker x WHERE NOT x.ended AND x.worker_id <> me
-             ORDER BY x.worker_id FOR UPDATE SKIP LOCKED LOOP
-        IF d.lease_until < t THEN
-            reaped := reaped + reap(d.worker_id, true);
-        ELSIF settled AND pg_try_advisory_xact_lock(2, d.worker_id) THEN
-            IF d.seen_free_at < t - interval '400 milliseconds' THEN
+    IF trust AND pg_postmaster_start_time() < t - interval '3 seconds' THEN
+        FOR d IN SELECT * FROM worker x WHERE NOT x.ended AND x.worker_id <> me
+                 ORDER BY x.worker_id FOR UPDATE SKIP LOCKED LOOP
+            IF d.lease_until < t THEN
+                reaped := reaped + reap(d.worker_id, true);
+            ELSIF NOT pg_try_advisory_xact_lock(2, d.worker_id) THEN
+                IF d.seen_free_at IS NOT NULL THEN
+                    UPDATE worker SET seen_free_at = NULL WHERE worker_id = d.worker_id;
+                END IF;
+            ELSIF d.seen_free_at < t - interval '400 milliseconds' THEN
                 reaped := reaped + reap(d.worker_id, true);
             ELSE
                 doubtful := doubtful + 1;
@@ -89,10 +97,10 @@ BEGIN
                     UPDATE worker SET seen_free_at = t WHERE worker_id = d.worker_id;
                 END IF;
             END IF;
-        ELSIF d.seen_free_at IS NOT NULL THEN
-            UPDATE worker SET seen_free_at = NULL WHERE worker_id = d.worker_id;
-        END IF;
-    END LOOP;
+        END LOOP;
+    ELSE
+        doubtful := 1;
+    END IF;
     RETURN NEXT;
 END $$;
 
