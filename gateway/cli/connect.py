@@ -1,0 +1,88 @@
+"""What several commands need: a database, a dispatcher, a shop's number, invocations by id."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from gateway.cli.environment import settings_here
+from runtime.dispatch import Dispatcher, dsn_of
+from runtime.errors import ConfigurationError, RuntimeFault, ServerAway
+from runtime.registry import load_registry
+from runtime.settings import Settings
+from state.database import Database
+from state.errors import StateFault
+from state.ids import parse_id
+from state.shops import INSTALLATION, shop_named
+
+
+class UnusableId(RuntimeFault):
+    """That is no invocation's id."""
+
+
+@asynccontextmanager
+async def open_database(environ: Mapping[str, str]) -> AsyncIterator[Database]:
+    """Lend the database of the installation that runs here."""
+    settings = settings_here(environ)
+    with _away(settings):
+        database = await Database.open(dsn_of(settings), application="nexus cli", maximum=2)
+    try:
+        with _away(settings):
+            yield database
+    finally:
+        await database.aclose()
+
+
+@asynccontextmanager
+async def open_dispatcher(environ: Mapping[str, str]) -> AsyncIterator[Dispatcher]:
+    """Lend a dispatcher of the installation that runs here."""
+    settings = settings_here(environ)
+    if settings.postgres_dsn is None:
+        raise ServerAway(NOTHING_RUNS)
+    dispatcher = await Dispatcher.open(settings, load_registry(settings.functions))
+    try:
+        yield dispatcher
+    finally:
+        await dispatcher.aclose()
+
+
+async def tenant_of(environ: Mapping[str, str], shop: str | None) -> int:
+    """Return the number of the shop that was named; none: the installation.
+
+    Raises:
+        ConfigurationError: there is no such shop.
+    """
+    if shop is None:
+        return INSTALLATION
+    async with open_database(environ) as database:
+        found = await shop_named(database, shop)
+    if found is None:
+        raise ConfigurationError(f"there is no shop {shop!r}")
+    return found.tenant
+
+
+def number_of(text: str) -> int:
+    """Return the number of an id as typed.
+
+    Raises:
+        UnusableId: it is none.
+    """
+    try:
+        return parse_id(text)
+    except ValueError as error:
+        raise UnusableId(str(error)) from None
+
+
+NOTHING_RUNS = "no Nexus runs here and POSTGRES_DSN is not set; start one with `./nexus up`"
+
+
+class _away:  # noqa: N801 - reads as a word in `with`
+    """Turn a database that does not answer into one line."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.postgres_dsn is None:
+            raise ServerAway(NOTHING_RUNS)
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, StateFault):
+            raise ServerAway(f"Postgres does not answer ({error})") from None
