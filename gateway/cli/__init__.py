@@ -1,1 +1,1 @@
-"""The command line: one module per command; only the one that is run is imported."""
+"""The command line: a door, like HTTP. One module per command."""

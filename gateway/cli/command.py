@@ -1,4 +1,4 @@
-"""What a command of the command line is."""
+"""What a command is."""
 
 import argparse
 from collections.abc import Callable, Mapping
@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Command:
-    """One command: `add_arguments` describes what it takes, `run` does it and returns the code."""
+    """One command of `nexus`."""
 
     name: str
     summary: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace, Mapping[str, str]], int]
+    """Gets what was typed and the environment; returns the exit code."""
     example: str = ""
-    """Lines a person can type, shown under `--help`."""
-    joins: bool = False
-    """Works with the stack that runs here: unset variables are filled from its card."""
+    """Shown at the end of --help."""

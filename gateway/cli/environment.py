@@ -1,59 +1,45 @@
-"""The environment of a command: the process's own, then `.env`, then the stack that runs here."""
+"""Where a command gets its settings from: the environment, `.env`, and the stack that runs here."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from runtime.errors import ConfigurationError, ServerAway
+from runtime.errors import ConfigurationError
 from runtime.settings import Settings, load_settings
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """Read `KEY=VALUE` lines; blank lines and `#` lines are skipped, quotes around a value go.
+    """Return the variables of a `.env` file: `KEY=value` lines; quotes and `export` are optional.
 
     Raises:
-        ConfigurationError: a line is neither, or the file cannot be read; names file and line.
+        ConfigurationError: names the line that is none of that. The value is not repeated.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not path.is_file():
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}") from None
-    found = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.strip().removeprefix("export ").strip()
+    found: dict[str, str] = {}
+    for number, raw in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        line = raw.strip().removeprefix("export ").strip()
         if not line or line.startswith("#"):
             continue
         name, equals, value = line.partition("=")
-        name, value = name.strip(), value.strip()
-        if not equals or not name.replace("_", "").isalnum():
-            raise ConfigurationError(f"{path}:{number}: a line here is KEY=VALUE")
-        if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
+        if not equals or not name.strip().isidentifier():
+            raise ConfigurationError(f"{path.name}:{number} is not KEY=value")
+        value = value.strip()
+        if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
             value = value[1:-1]
-        found[name] = value
+        elif " #" in value:
+            value = value.partition(" #")[0].rstrip()
+        found[name.strip()] = value
     return found
 
 
-def with_stack(environ: Mapping[str, str]) -> dict[str, str]:
-    """Fill what is not set from the stack that runs on this state folder, if one does."""
+def with_running_stack(environ: Mapping[str, str]) -> dict[str, str]:
+    """Fill in what is not set from the stack that runs on this state folder, if one does."""
     from runtime.host.stack import read_stack
 
     stack = read_stack(load_settings(environ).state_dir)
-    filled = dict(stack.environment) if stack else {}
-    filled.update({name: value for name, value in environ.items() if value})
-    return filled
+    return {**(stack.environment if stack else {}), **environ}
 
 
-def joined(environ: Mapping[str, str]) -> Settings:
-    """Return the settings of the installation this command works with.
-
-    Raises:
-        ServerAway: none runs here, and no address says where one is.
-        ConfigurationError: production without POSTGRES_DSN.
-    """
-    settings = load_settings(environ)
-    if settings.postgres_dsn is None:
-        if settings.production:
-            raise ConfigurationError("NEXUS_ENV=production needs POSTGRES_DSN")
-        raise ServerAway("nothing runs here; start it with ./nexus up, or set POSTGRES_DSN")
-    return settings
+def settings_here(environ: Mapping[str, str]) -> Settings:
+    """Return settings of the installation that this command is to work with."""
+    return load_settings(with_running_stack(environ))

@@ -1,7 +1,6 @@
-"""Find the command, run it, and turn what went wrong into one line and an exit code."""
+"""`nexus`: find the command, run it, and turn what went wrong into one line and an exit code."""
 
 import argparse
-import contextlib
 import difflib
 import importlib
 import os
@@ -10,79 +9,82 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gateway.cli.command import Command
+from gateway.cli.environment import read_env_file
+from runtime import errors
 
-HOME = Path(__file__).resolve().parents[2]
-DONE, FAILED, USAGE, AWAY, CONFIGURATION, INTERRUPTED = 0, 1, 2, 69, 78, 130
+DONE, FAILED, USAGE, AWAY, CONFIGURATION = 0, 1, 2, 69, 78
+INTERRUPTED = 130
 
-GROUPS = {
-    "Run it": ("up", "status", "logs", "restart"),
-    "Work with functions": ("functions", "invoke", "invocations", "invocation", "replay", "cancel"),
-    "One process (what the Procfile runs)": ("edge", "serve", "work", "clock", "migrate"),
-    "Develop": ("test", "check", "bench"),
+COMMANDS = {
+    "up": "start everything here, and stop it with Ctrl-C",
+    "status": "show what runs, and how it does",
+    "invoke": "run a function and print its result",
+    "functions": "list the functions",
+    "invocations": "list invocations",
+    "invocation": "show one invocation",
+    "replay": "run dead or cancelled invocations again",
+    "cancel": "never run invocations again",
+    "logs": "show what the processes wrote",
+    "restart": "restart processes without losing a request",
+    "test": "run all tests",
+    "check": "format, lint, types, layers, dependencies",
+    "bench": "run a bench",
+    "serve": "run the gateway (a Procfile line)",
+    "work": "run a worker (a Procfile line)",
+    "clock": "start cron functions at their times (a Procfile line)",
+    "edge": "run Caddy (a Procfile line)",
+    "migrate": "bring the database to this version",
 }
-COMMANDS = {name: f"gateway.cli.{name}" for names in GROUPS.values() for name in names}
-PASSED_ON = ("test", "bench")
-"""Commands whose arguments belong to another program."""
+"""Command and summary; the module of the same name is imported only when it runs."""
+
+FAULTS: tuple[tuple[type[Exception], int], ...] = (
+    (errors.ConfigurationError, CONFIGURATION),
+    (errors.ServerAway, AWAY),
+    (errors.UnknownFunction, USAGE),
+    (errors.InvalidEvent, USAGE),
+    (errors.EventTooLarge, USAGE),
+    (errors.DeclarationError, USAGE),
+    (errors.RuntimeFault, FAILED),
+)
 
 
-def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
-    """Run one command line and return its exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    environ = dict(os.environ if environ is None else environ)
-    name = words[0] if words else "--help"
-    if name in ("-h", "--help", "help"):
-        if words[1:] and words[1] in COMMANDS:
-            return main([words[1], "--help"], environ)
-        print(overview())
-        return DONE
+def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
+    """Run what was typed; returns the exit code."""
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    if not typed or typed[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return DONE if typed else USAGE
+    name = typed[0]
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"did you mean `./nexus {near[0]}`?" if near else "./nexus --help lists them all"
-        return say(f"no command {name!r}; {hint}", USAGE)
+        hint = f"; did you mean `nexus {near[0]}`?" if near else "; see `nexus --help`"
+        return _complain(f"{name!r} is not a command{hint}", USAGE)
     try:
-        return run(load(name), words[1:], environ)
+        command: Command = importlib.import_module(f"gateway.cli.{name}").COMMAND
+        parsed = _parser(command).parse_args(typed[1:])
+        return command.run(parsed, _environment(os.environ if environ is None else environ))
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # `nexus invocations | head`
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except Exception as error:
-        code = code_of(error)
-        if code is None:
-            raise
-        return say(str(error), code)
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else FAILED
+    except errors.RuntimeFault as fault:
+        return _complain(str(fault), next(code for kind, code in FAULTS if isinstance(fault, kind)))
 
 
-def run(command: Command, words: list[str], environ: Mapping[str, str]) -> int:
-    """Parse the words after the command's name, and run it."""
-    from gateway.cli.environment import read_env_file, with_stack
-
-    parser = parser_of(command)
-    if command.name in PASSED_ON and words[:1] not in (["-h"], ["--help"]):
-        args = argparse.Namespace(arguments=words)
-    else:
-        try:
-            args = parser.parse_args(words)
-        except SystemExit as end:  # argparse has said what is wrong
-            return int(end.code or 0)
-    environ = {**read_env_file(HOME / ".env"), **environ}
-    return command.run(args, with_stack(environ) if command.joins else environ)
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment, and below it what `.env` of the checkout says."""
+    home = Path(environ.get("NEXUS_HOME") or Path(__file__).parents[2])
+    return {**read_env_file(home / ".env"), **environ}
 
 
-def load(name: str) -> Command:
-    """Import the module of one command."""
-    command: Command = importlib.import_module(COMMANDS[name]).COMMAND
-    return command
-
-
-def parser_of(command: Command) -> argparse.ArgumentParser:
-    """Return the parser of one command."""
-    example = "".join(f"\n  {line}" for line in command.example.strip().splitlines())
+def _parser(command: Command) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"nexus {command.name}",
-        description=command.summary[:1].upper() + command.summary[1:] + ".",
-        epilog=f"for instance:{example}" if example else None,
+        description=command.summary,
+        epilog=f"example:\n  {command.example}" if command.example else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -90,30 +92,20 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
     return parser
 
 
-def overview() -> str:
-    """Return what `nexus --help` prints."""
-    lines = ["Nexus: functions that run durably, on one host.", "", "  ./nexus COMMAND [--help]", ""]
-    for title, names in GROUPS.items():
-        lines += [title, *(f"  {name:<13}{load(name).summary}" for name in names), ""]
-    lines += ["Begin with  ./nexus up", "then        ./nexus invoke hello name=Ana"]
-    return "\n".join(lines)
-
-
-def code_of(error: Exception) -> int | None:
-    """Return the exit code of a fault of ours; None: it is a defect, show where."""
-    from runtime import errors as faults
-    from state import errors as state
-
-    table: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int], ...] = (
-        ((faults.ConfigurationError, state.DatabaseUnfit, state.CredentialSealed), CONFIGURATION),
-        ((faults.ServerAway, state.DatabaseAway), AWAY),
-        ((faults.UnknownFunction, faults.InvalidEvent, faults.DeclarationError), USAGE),
-        ((faults.RuntimeFault, state.StateFault), getattr(error, "exit_code", FAILED)),
+def _overview() -> str:
+    width = max(map(len, COMMANDS)) + 2
+    lines = [f"  {name:<{width}}{summary}" for name, summary in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: nexus COMMAND [options]",
+            "",
+            *lines,
+            "",
+            "`nexus COMMAND --help` shows what a command takes. Begin with `nexus up`.",
+        ]
     )
-    return next((code for kinds, code in table if isinstance(error, kinds)), None)
 
 
-def say(message: str, code: int) -> int:
-    """Print one line about what is wrong; returns the code."""
+def _complain(message: str, code: int) -> int:
     print(f"nexus: {message}", file=sys.stderr)
     return code

@@ -1,59 +1,61 @@
-"""How commands print: one JSON document for machines, aligned columns for people."""
+"""What commands print: tables for people, one JSON document for machines."""
 
 import json
+import os
 import sys
-import unicodedata
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 
 def print_json(document: Any) -> None:
-    """Print exactly one JSON document."""
-    print(json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+    """Print one JSON document."""
+    print(json.dumps(document, ensure_ascii=False, indent=2, default=_plain))
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return aligned columns; numbers stand right, text left."""
-    texts = [[safe(str(cell)) for cell in row] for row in rows]
-    right = [all(isinstance(row[at], int | float) for row in rows) for at in range(len(titles))]
-    widths = [max(map(len, column)) for column in zip(titles, *texts, strict=True)]
-    lines = []
-    for line in [list(titles), *texts]:
-        cells = [
-            cell.rjust(width) if at_right else cell.ljust(width)
-            for cell, width, at_right in zip(line, widths, right, strict=True)
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    raise TypeError(f"no JSON form of {type(value).__name__}")
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print columns as wide as they need to be; the last one is cut to fit a terminal."""
+    texts = [[_line(cell) for cell in row] for row in rows]
+    widths = [
+        max(len(header[place]), *(len(row[place]) for row in texts))
+        if texts
+        else len(header[place])
+        for place in range(len(header))
+    ]
+    room = _room() - sum(widths[:-1]) - 2 * (len(widths) - 1)
+    for row in [list(header), *texts]:
+        cells = [text.ljust(width) for text, width in zip(row[:-1], widths, strict=False)]
+        last = row[-1] if len(row[-1]) <= max(room, 10) else row[-1][: max(room, 10) - 1] + "…"
+        print("  ".join([*cells, last]).rstrip())
+
+
+def _line(cell: object) -> str:
+    return " ".join(str("" if cell is None else cell).split())
+
+
+def _room() -> int:
+    return os.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+
+
+def ago(moment: datetime | None, now: datetime | None = None) -> str:
+    """Return how long ago something was, or when it will be, in words."""
+    if moment is None:
+        return ""
+    seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
+    size = abs(seconds)
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        if size >= length:
+            text = f"{int(size // length)} {unit}"
+            return f"{text} ago" if seconds > 0 else f"in {text}"
+    return "now"
 
 
 def local_time(moment: datetime | None) -> str:
-    """Return a time as the clock on this wall shows it: `14:02:11`, `22 Nov 14:02:11`."""
-    if moment is None:
-        return "-"
-    here = moment.astimezone()
-    today = datetime.now().astimezone().date()
-    return f"{here:%H:%M:%S}" if here.date() == today else f"{here:%Y-%m-%d %H:%M:%S}"
-
-
-def shortened(text: str | None, width: int = 60) -> str:
-    """Return the first line, cut at `width`."""
-    line = (text or "").partition("\n")[0]
-    return line if len(line) <= width else line[: width - 1] + "…"
-
-
-def safe(text: str) -> str:
-    """Return text that cannot steer a terminal: what was stored may come from a stranger."""
-    return "".join(
-        letter if letter in "\n\t" or unicodedata.category(letter) not in ("Cc", "Cf") else "�"
-        for letter in text
-    )
-
-
-def plain(result: str | None) -> str:
-    """Return a result (JSON text) as a person reads it: a text without its quotes."""
-    value = json.loads(result) if result is not None else None
-    if isinstance(value, str):
-        return safe(value)
-    return safe(json.dumps(value, ensure_ascii=False, indent=2))
+    """Return date and time in the terminal's zone."""
+    return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")

@@ -1,0 +1,28 @@
+"""`nexus test`: all tests, on servers they start themselves. Arguments go to pytest."""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from typing import NoReturn
+
+from gateway.cli.command import Command
+from runtime.host.layout import HOME
+
+OURS = ("NEXUS_", "POSTGRES_DSN", "REDIS_URL", "CHROMA_URL", "PORT", "GATEWAY_ADDR", "API_BASE_URL")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments."""
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to pytest")
+
+
+def run(args: argparse.Namespace, environ: Mapping[str, str]) -> NoReturn:
+    """Become pytest, without the settings of an installation that runs here."""
+    clean = {name: value for name, value in environ.items() if not name.startswith(OURS)}
+    os.chdir(HOME)
+    argv = [sys.executable, "-m", "pytest", *args.arguments]
+    os.execve(sys.executable, argv, clean)  # noqa: S606 - pytest, with the developer's arguments
+
+
+COMMAND = Command("test", "run all tests (arguments go to pytest)", add_arguments, run)

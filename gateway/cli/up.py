@@ -1,0 +1,97 @@
+"""`nexus up`: run everything on this machine, until Ctrl-C."""
+
+import argparse
+import asyncio
+import errno
+import time
+from collections.abc import Mapping
+
+from gateway.cli.command import Command
+from runtime.errors import ServerAway
+from runtime.host.errors import AlreadyRunning, HostFault, ServerFailed
+from runtime.host.journal import Journal
+from runtime.host.layout import Layout
+from runtime.host.ledger import Ledger
+from runtime.host.plan import Plan, make_plan
+from runtime.host.stack import lock
+from runtime.host.supervisor import Supervisor
+from runtime.settings import load_settings
+from state.errors import DatabaseAway, StateFault
+from state.migrate import migrate
+
+READY = """
+  Nexus {version} is ready  ({seconds:.1f} s)
+
+    address   {address}
+    log in    {login_link}
+              the link works once, for 15 minutes
+
+    try       ./nexus invoke hello name=Ana
+    look      ./nexus status
+
+  Ctrl-C stops everything.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments."""
+    parser.add_argument("--verbose", action="store_true", help="show every line of every process")
+
+
+def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Run the stack; 0 when it was stopped, or runs already."""
+    began = time.monotonic()
+    settings = load_settings(environ)
+    layout = Layout.at(settings.state_dir)
+    try:
+        with lock(layout):
+            ledger = Ledger(layout.run / "children.json")
+            ledger.end_orphans()
+            journal = Journal(layout.logs, verbose=args.verbose)
+            plan = make_plan(settings, environ, layout)
+            plan.embedded.prepare()
+            for remark in plan.remarks:
+                journal.say(f"nexus: {remark}", level="warning")
+            asyncio.run(supervise(plan, journal, ledger, began, settings.app_version))
+    except AlreadyRunning as found:
+        print(f"nexus: {found}")
+        return 0
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise HostFault(f"the disk with {layout.root} is full") from None
+        raise HostFault(f"{error.filename or layout.root}: {error.strerror}") from None
+    return 0
+
+
+async def supervise(
+    plan: Plan, journal: Journal, ledger: Ledger, began: float, version: str
+) -> None:
+    """Run the plan and say when it is ready."""
+    dsn = plan.stack.environment["POSTGRES_DSN"]
+
+    async def migrated() -> None:
+        try:
+            await migrate(dsn)
+        except DatabaseAway as error:
+            raise ServerAway(f"Postgres does not answer: {error}") from None
+        except StateFault as error:
+            raise ServerFailed(str(error)) from None
+
+    def ready() -> None:
+        seconds = time.monotonic() - began
+        card = plan.stack
+        print(
+            READY.format(
+                version=version,
+                seconds=seconds,
+                address=card.address,
+                login_link=card.login_link,
+            ),
+            flush=True,
+        )
+
+    await Supervisor(plan, journal, ledger, migrated).run(ready)
+    journal.close()
+
+
+COMMAND = Command("up", "run everything on this machine, until Ctrl-C", add_arguments, run)
