@@ -1,0 +1,217 @@
+"""The private function API: `POST /functions/{name}`, and where to ask how it went."""
+
+import asyncio
+import re
+from typing import Any
+
+import pydantic_core
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from gateway.prefer import Preference, preference
+from gateway.problems import Problem
+from gateway.services import Opened, Services
+from runtime.dispatch import Outcome
+from runtime.event import EVENT_LIMIT_BYTES
+from state.ids import parse_id, public_id
+from state.invocations import InvocationDetail, Invocations
+from state.shops import INSTALLATION, shop_named
+
+KEY = re.compile(r"[!-~]{1,190}")
+LOOK_SECONDS = 5.0
+"""A waiting request looks this often whether the gateway is about to stop."""
+
+
+async def invoke(request: Request) -> Response:
+    """Store the event; answer with its result, or with where to ask for it."""
+    services: Services = request.app.state.services
+    function = services.registry.named(request.path_params["name"])
+    wanted = preference(request.headers.getlist("prefer"))
+    key = _key(request)
+    data = await _json_body(request)
+    opened = services.opened
+    tenant = await _tenant(request, opened)
+    receipt = await opened.dispatcher.dispatch_named(
+        function.name, data, tenant=tenant, key=key, wait=wanted.wait_seconds > 0
+    )
+    headers = {"Location": _address(function.name, receipt.id)}
+    if wanted.applied:
+        headers["Preference-Applied"] = wanted.applied
+    outcome = None
+    if receipt.repeated:
+        headers["Idempotent-Replayed"] = "true"
+        outcome = await opened.dispatcher.outcome(receipt.id, 0)
+    if outcome is None and wanted.wait_seconds > 0:
+        outcome = await _wait(services, opened, receipt.id, wanted.wait_seconds)
+    return _answer(receipt.id, outcome, wanted, headers)
+
+
+async def look(request: Request) -> Response:
+    """Tell how an invocation does; with `Prefer: wait=N`, once it has ended or N seconds later."""
+    services: Services = request.app.state.services
+    function = services.registry.named(request.path_params["name"])
+    text = request.path_params["id"]
+    try:
+        number = parse_id(text)
+    except ValueError as error:
+        raise _unknown(str(error)) from None
+    opened = services.opened
+    invocations = Invocations(opened.database)
+    found = await invocations.get(number)
+    tenant = await _tenant(request, opened) if "nexus-shop" in request.headers else None
+    known = {function.name, *function.policy.aliases}
+    if found is None or found.function not in known or tenant not in (None, found.tenant):
+        raise _unknown(f"{function.name} has no invocation {text[:40]!r}")
+    wanted = preference(request.headers.getlist("prefer"))
+    if found.done_at is None and "wait=" in wanted.applied:
+        await _wait(services, opened, number, wanted.wait_seconds)
+        found = await invocations.get(number) or found
+    headers = {"Cache-Control": "no-store"}
+    if found.done_at is None:
+        headers["Retry-After"] = "1"
+    return JSONResponse(_shown(found), headers=headers)
+
+
+routes = [
+    Route("/functions/{name}", invoke, methods=["POST"]),
+    Route("/functions/{name}/invocations/{id}", look, methods=["GET"]),
+]
+
+
+def _answer(
+    number: int, outcome: Outcome | None, wanted: Preference, headers: dict[str, str]
+) -> Response:
+    name = public_id(number)
+    headers = {**headers, "Nexus-Invocation": name, "Cache-Control": "no-store"}
+    if outcome is None and wanted.respond_async:
+        accepted = {"id": name, "state": "waiting", "location": headers["Location"]}
+        return JSONResponse(accepted, 202, headers)
+    if outcome is None:
+        raise Problem(
+            504,
+            "not-finished",
+            f"{name} has not finished within {wanted.wait_seconds:.0f} s; it goes on",
+            remedy=f"GET {headers['Location']}; or wait longer with Prefer: wait=300.",
+            headers=headers,
+            invocation=name,
+        )
+    if outcome.state == "done":
+        return Response(outcome.result or "null", 200, headers, "application/json")
+    raise Problem(
+        424,
+        f"invocation-{outcome.state}",
+        f"{name} ended as {outcome.state}: {outcome.error}",
+        remedy=f"See every attempt: ./nexus invocation {name}. Again: ./nexus replay {name}.",
+        headers=headers,
+        invocation=name,
+        state=outcome.state,
+    )
+
+
+async def _wait(services: Services, opened: Opened, number: int, seconds: float) -> Outcome | None:
+    """Wait for an outcome, less long when the gateway is about to stop."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    while True:
+        left = services.stopping.shortened(until) - loop.time()
+        outcome = await opened.dispatcher.outcome(number, max(0.0, min(LOOK_SECONDS, left)))
+        if outcome is not None or left <= LOOK_SECONDS:
+            return outcome
+
+
+async def _tenant(request: Request, opened: Opened) -> int:
+    name = request.headers.get("nexus-shop")
+    if name is None:
+        return INSTALLATION
+    shop = await shop_named(opened.database, name)
+    if shop is None:
+        raise Problem(
+            404,
+            "unknown-shop",
+            f"no shop is named {name[:63]!r}",
+            remedy="Correct the Nexus-Shop header, or leave it out for the installation itself.",
+        )
+    return shop.tenant
+
+
+def _key(request: Request) -> str | None:
+    value = request.headers.get("idempotency-key")
+    if value is None:
+        return None
+    if not KEY.fullmatch(value):
+        raise Problem(
+            400,
+            "invalid-key",
+            "Idempotency-Key has 1 to 190 visible ASCII characters, without spaces",
+            remedy="A UUID is a good key.",
+        )
+    return f"api:{value}"
+
+
+async def _json_body(request: Request) -> Any:
+    """Return the parsed body; none at all is an event without fields."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = await _bytes_of(request)
+    if not body and not media_type:
+        return {}
+    if media_type != "application/json":
+        raise Problem(
+            415,
+            "not-json",
+            "the body's media type is not application/json",
+            remedy="Send JSON with Content-Type: application/json.",
+            headers={"Accept-Post": "application/json"},
+        )
+    try:
+        return pydantic_core.from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        reason = str(error).partition("\n")[0]
+        raise Problem(
+            400, "malformed-json", f"the body is not JSON: {reason}", remedy="Send valid JSON."
+        ) from None
+
+
+async def _bytes_of(request: Request) -> bytes:
+    parts, size = [], 0
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > EVENT_LIMIT_BYTES:
+        raise _too_large()
+    async for part in request.stream():
+        size += len(part)
+        if size > EVENT_LIMIT_BYTES:
+            raise _too_large()
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _too_large() -> Problem:
+    return Problem(
+        413,
+        "event-too-large",
+        f"the body is over {EVENT_LIMIT_BYTES:,} bytes",
+        remedy="Store the content elsewhere and send its id.",
+        headers={"Connection": "close"},
+    )
+
+
+def _unknown(detail: str) -> Problem:
+    return Problem(404, "unknown-invocation", detail, remedy="Take the id from Nexus-Invocation.")
+
+
+def _address(function: str, number: int) -> str:
+    return f"/functions/{function}/invocations/{public_id(number)}"
+
+
+def _shown(found: InvocationDetail) -> dict[str, Any]:
+    result = pydantic_core.from_json(found.result) if found.result is not None else None
+    return {
+        "id": public_id(found.id),
+        "function": found.function,
+        "state": found.state,
+        "created_at": found.created_at.isoformat(),
+        "done_at": found.done_at.isoformat() if found.done_at else None,
+        "attempts": found.attempts,
+        "result": result,
+        "error": found.error,
+    }

@@ -1,0 +1,52 @@
+"""The application: every route, behind its door."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+
+from gateway import api, health, openapi
+from gateway.doors import PrivateDoor
+from gateway.envelope import Envelope, Traffic
+from gateway.faults import HANDLERS, answer_fault
+from gateway.services import Services
+from gateway.tokens import internal_tokens
+from runtime.registry import Registry
+from runtime.settings import Settings
+
+PUBLIC: list[BaseRoute] = [*health.public, *openapi.routes]
+PRIVATE: list[BaseRoute] = [*api.routes, *health.private]
+
+
+def create_app(settings: Settings, registry: Registry) -> Starlette:
+    """Return the application; it opens what it needs when it is started.
+
+    Raises:
+        ConfigurationError: a token is missing or too short.
+    """
+    services = Services(settings, registry)
+    traffic = Traffic()
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await services.start()
+        try:
+            yield
+        finally:
+            await services.aclose()
+
+    app = Starlette(
+        routes=[*PUBLIC, *PRIVATE],
+        lifespan=lifespan,
+        exception_handlers=HANDLERS,
+        middleware=[
+            Middleware(Envelope, on_bug=answer_fault, traffic=traffic),
+            Middleware(PrivateDoor, tokens=internal_tokens(settings)),
+        ],
+    )
+    app.router.redirect_slashes = False  # a path has one spelling
+    app.state.services = services
+    app.state.traffic = traffic
+    return app

@@ -1,0 +1,133 @@
+"""How the gateway and everything behind it do: for balancers, platforms and Prometheus."""
+
+from collections.abc import Iterable, Iterator
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from gateway.envelope import Traffic
+from gateway.problems import Problem
+from gateway.services import Services
+from runtime.dispatch import dsn_of
+from state.errors import StateFault
+from state.health import database_health
+from state.invocations import FunctionCount, Invocations
+from state.migrate import pending
+
+Labels = dict[str, str]
+Sample = tuple[Labels, float]
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+async def alive(request: Request) -> Response:
+    """Say that this process answers; nothing about what is behind it."""
+    return JSONResponse({"status": "ok"}, headers=NO_STORE)
+
+
+async def ready(request: Request) -> Response:
+    """Say whether a request would be served now, and if not, what is missing."""
+    services: Services = request.app.state.services
+    checks = {"stopping": "no", "postgres": "answers", "schema": "current", "workers": "0"}
+    ok = True
+    if services.stopping.begun.is_set():
+        checks["stopping"], ok = "yes", False
+    try:
+        missing = await pending(dsn_of(services.settings))
+        if missing:
+            checks["schema"] = f"{len(missing)} files behind; run ./nexus migrate"
+            ok = False
+        else:
+            health = await database_health(services.opened.database)
+            checks["workers"] = str(health.workers)
+            ok = ok and health.workers > 0
+    except (StateFault, Problem):
+        checks["postgres"], ok = "away", False
+        checks["schema"] = checks["workers"] = "unknown"
+    document = {"ready": ok, "version": services.settings.app_version, "checks": checks}
+    return JSONResponse(document, 200 if ok else 503, NO_STORE)
+
+
+async def metrics(request: Request) -> Response:
+    """Return counts in the text format of Prometheus."""
+    services: Services = request.app.state.services
+    lines: list[str] = []
+    lines += _of_gateway(services.settings.app_version, request.app.state.traffic)
+    try:
+        database = services.opened.database
+        health = await database_health(database)
+        counts = await Invocations(database).counts()
+    except (StateFault, Problem):
+        lines += _family("nexus_postgres_up", "gauge", "Whether Postgres answers.", [({}, 0)])
+    else:
+        lines += _family("nexus_postgres_up", "gauge", "Whether Postgres answers.", [({}, 1)])
+        lines += _family(
+            "nexus_workers", "gauge", "Workers whose lease runs.", [({}, health.workers)]
+        )
+        lines += _family(
+            "nexus_alerts_open", "gauge", "Alerts nobody dealt with yet.", [({}, health.alerts)]
+        )
+        lines += _of_functions(counts)
+    return PlainTextResponse(
+        "\n".join(lines) + "\n",
+        headers=NO_STORE,
+        media_type="text/plain; version=0.0.4; charset=utf-8",
+    )
+
+
+public = [Route("/healthz", alive, methods=["GET"])]
+private = [
+    Route("/readyz", ready, methods=["GET"]),
+    Route("/metrics", metrics, methods=["GET"]),
+]
+
+
+def _of_gateway(version: str, traffic: Traffic) -> Iterator[str]:
+    yield from _family("nexus_info", "gauge", "The version.", [({"version": version}, 1)])
+    yield from _family(
+        "nexus_gateway_requests_total",
+        "counter",
+        "Requests answered; status 0: broken off.",
+        [
+            ({"door": door, "status": str(status)}, count)
+            for (door, status), count in sorted(traffic.answered.items())
+        ],
+    )
+    yield from _family(
+        "nexus_gateway_request_seconds_total",
+        "counter",
+        "Time spent on requests, waiting for results included.",
+        [({"door": door}, seconds) for door, seconds in sorted(traffic.seconds.items())],
+    )
+
+
+def _of_functions(counts: list[FunctionCount]) -> Iterator[str]:
+    yield from _family(
+        "nexus_invocations",
+        "gauge",
+        "Invocations by state; done: of the last 24 hours.",
+        [({"function": each.function, "state": each.state}, each.count) for each in counts],
+    )
+    yield from _family(
+        "nexus_oldest_waiting_seconds",
+        "gauge",
+        "How long the oldest invocation that could run has waited.",
+        [
+            ({"function": each.function}, each.oldest_waiting_seconds)
+            for each in counts
+            if each.state == "waiting"
+        ],
+    )
+
+
+def _family(name: str, kind: str, text: str, samples: Iterable[Sample]) -> Iterator[str]:
+    yield f"# HELP {name} {text}"
+    yield f"# TYPE {name} {kind}"
+    for labels, value in samples:
+        inside = ",".join(f'{label}="{_escaped(each)}"' for label, each in labels.items())
+        yield f"{name}{{{inside}}} {value:g}" if inside else f"{name} {value:g}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,131 @@
+"""Serve the application with uvicorn, and stop without failing a request."""
+
+import asyncio
+import logging
+import os
+import socket
+
+import uvicorn
+
+from gateway.app import create_app
+from gateway.services import Services, Stopping
+from runtime.errors import ConfigurationError
+from runtime.logs import Log, configure_logging
+from runtime.registry import Registry
+from runtime.settings import Settings
+
+log = Log("gateway")
+
+FINISH_SECONDS = 15
+ANSWER_SECONDS = 12.0
+"""Who still waits for a result then is told where to ask for it."""
+REQUEST_IN_SECONDS = 1.0
+BACKLOG = 2048
+
+
+class Server(uvicorn.Server):
+    """uvicorn, with a stop that loses nothing."""
+
+    def __init__(self, config: uvicorn.Config, stopping: Stopping) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        """Stop at the first signal; at the second, do not wait any longer.
+
+        uvicorn would raise the signal again at the end; we return an exit code instead.
+        """
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nothing new, let every request that came in finish, end the live streams."""
+        log.info("gateway stopping")
+        for server in self.servers:
+            server.close()
+        self._stopping.begin(ANSWER_SECONDS)
+        await self._requests_in()
+        await super().shutdown(sockets)
+
+    async def _requests_in(self) -> None:
+        """Wait for the request of connections that were just accepted.
+
+        uvicorn would close them as idle, and a caller would see a reset instead of an answer.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + REQUEST_IN_SECONDS
+        connections = self.server_state.connections
+        while loop.time() < until and any(map(_silent, connections)):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.01)
+
+
+def _silent(connection: object) -> bool:
+    """Say whether no request has come in on this connection yet."""
+    return getattr(connection, "cycle", None) is None
+
+
+def serve(settings: Settings, registry: Registry) -> int:
+    """Serve until told to stop; return the exit code.
+
+    Raises:
+        ConfigurationError: a secret is missing, or the address is not to be had.
+    """
+    configure_logging(settings)
+    _quiet_uvicorn()
+    app = create_app(settings, registry)
+    listener = _listener(settings)
+    services: Services = app.state.services
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,  # Caddy writes it
+        server_header=False,
+        proxy_headers=False,  # Caddy's own headers are read where they are needed
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=FINISH_SECONDS,
+    )
+    for broken in registry.broken:
+        log.error("function file does not import", function=broken.name, line=broken.line)
+    host, port = listener.getsockname()[:2]
+    log.info("gateway started", address=f"{host}:{port}")
+    server = Server(config, services.stopping)
+    server.run(sockets=[listener])
+    log.info("gateway stopped")
+    return 0 if server.started else 1
+
+
+def _listener(settings: Settings) -> socket.socket:
+    """Return the listening socket: the inherited one, or one of our own."""
+    if settings.gateway_fd is not None:
+        try:
+            os.set_inheritable(settings.gateway_fd, False)
+            return socket.socket(fileno=settings.gateway_fd)
+        except OSError as error:
+            raise ConfigurationError(
+                f"NEXUS_GATEWAY_FD={settings.gateway_fd} is not an open socket: {error.strerror}"
+            ) from None
+    host, _, port = settings.gateway_address.rpartition(":")
+    host = host.strip("[]") or "127.0.0.1"
+    if not port.isdigit():
+        raise ConfigurationError(
+            f"GATEWAY_ADDR={settings.gateway_address!r} is not host:port, as 127.0.0.1:8000"
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, int(port)), family=family, backlog=BACKLOG)
+    except (OSError, OverflowError) as error:
+        raise ConfigurationError(
+            f"cannot listen on {settings.gateway_address}: {error}; set GATEWAY_ADDR"
+        ) from None
+
+
+def _quiet_uvicorn() -> None:
+    """Send uvicorn's warnings where ours go, and nothing else of it."""
+    logger = logging.getLogger("uvicorn")
+    logger.handlers[:] = logging.getLogger("nexus").handlers
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False

@@ -1,0 +1,102 @@
+"""What the Caddyfile needs to know, made from the settings: doors, known hosts, upstream."""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from runtime.host.ports import has_ipv6
+from runtime.settings import Settings
+
+PORT = r"(:\d+)?"
+ADDRESS = r"\d+\.\d+\.\d+\.\d+|\[[0-9a-f:.]+\]"
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
+TUNED = (
+    *("UPSTREAM_TIMEOUT", "UPSTREAM_REFRESH", "UPSTREAM_MODE", "GATEWAY_HOST", "GATEWAY_PORT"),
+    *("DNS_RESOLVER", "TRUSTED_PROXIES", "CADDY_ADMIN", "CADDY_GRACE", "PUBLIC_BIND"),
+    *("PRIVATE_BIND", "PRIVATE_HOSTS", "APP_HOSTS", "API_HOSTS"),
+)
+
+
+def caddy_environment(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the whole environment of Caddy: no secret of ours is in it.
+
+    What is set in `environ` under the Caddyfile's own names wins over what is worked out here.
+    """
+    app, api = known_hosts(settings, environ)
+    worked_out = {
+        "PORT": str(settings.port),
+        "NEXUS_PRIVATE_PORT": str(settings.private_port),
+        "PUBLIC_BIND": " ".join(addresses(everywhere=open_to_all(settings, environ))),
+        "APP_HOSTS": f"`{app}`",
+        "API_HOSTS": f"`{api}`",
+        **upstream(settings),
+    }
+    passed_on = {name: environ[name] for name in PASSED_ON if name in environ}
+    tuned = {name: environ[name] for name in TUNED if environ.get(name)}
+    return {**passed_on, **worked_out, **tuned}
+
+
+def addresses(*, everywhere: bool) -> list[str]:
+    """Return where the public door listens, in both families where the machine has both."""
+    if not has_ipv6():
+        return ["0.0.0.0" if everywhere else "127.0.0.1"]  # noqa: S104 - asked for
+    return ["[::]"] if everywhere else ["127.0.0.1", "[::1]"]  # [::] hears both
+
+
+def open_to_all(settings: Settings, environ: Mapping[str, str]) -> bool:
+    """Say whether other machines may reach the public door.
+
+    In production; and where a platform gives the port. Not what `nexus up` starts on a desk.
+    """
+    return settings.production or ("PORT" in environ and "NEXUS_SUPERVISED" not in environ)
+
+
+def known_hosts(settings: Settings, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return which Host headers are ours: for pages, and for the API.
+
+    Locally: localhost, names below it, addresses; `api.localhost` has no pages and `app.localhost`
+    no API. In production: the host of API_BASE_URL; when that is `api.…`, pages live at `app.…`;
+    and ALLOWED_HOSTS (comma-separated), for both. Platforms' own names for us count as allowed.
+    """
+    named = [*(environ.get("ALLOWED_HOSTS") or "").replace(",", " ").split()]
+    named += [value for name in ("RENDER_EXTERNAL_HOSTNAME",) if (value := environ.get(name))]
+    app, api = list(named), list(named)
+    host = urlsplit(settings.api_base_url or "").hostname
+    if host:
+        api.append(host)
+        app.append("app." + host.removeprefix("api.") if host.startswith("api.") else host)
+    if settings.production:
+        return pattern(app), pattern(api)
+    return pattern(app, r"app\.localhost"), pattern(api, r"api\.localhost")
+
+
+def pattern(hosts: list[str], local: str | None = None) -> str:
+    """Return a regular expression for Host headers; `local` adds this machine's own names."""
+    choices = [re.escape(host) for host in hosts]
+    if local:
+        choices += ["localhost", local, ADDRESS]
+    return rf"(?i)^({'|'.join(choices) or '-'}){PORT}$"
+
+
+def upstream(settings: Settings) -> dict[str, str]:
+    """Return how to find the gateway: an address stays, a name is asked for again and again."""
+    address = settings.gateway_address
+    host, _, port = address.rpartition(":")
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        if host not in ("localhost", ""):
+            resolver = {"DNS_RESOLVER": found} if (found := first_resolver()) else {}
+            return {"UPSTREAM_MODE": "dns", "GATEWAY_HOST": host, "GATEWAY_PORT": port, **resolver}
+    return {"UPSTREAM_MODE": "static", "GATEWAY_ADDR": address}
+
+
+def first_resolver(path: Path = Path("/etc/resolv.conf")) -> str | None:
+    """Return the machine's name server (Docker: 127.0.0.11)."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    return next((line.split()[1] for line in lines if line.startswith("nameserver ")), None)

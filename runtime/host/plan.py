@@ -1,0 +1,187 @@
+"""Everything one `nexus up` will run, worked out before anything is started."""
+
+import hashlib
+import os
+import secrets
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from runtime.errors import ConfigurationError
+from runtime.host.embedded import Embedded, embedded_servers, local_secrets
+from runtime.host.errors import HostFault
+from runtime.host.layout import HOME, Layout
+from runtime.host.ports import LOOPBACK, Ports, is_free, listening
+from runtime.host.probes import accepts, answers_http, both, holds_lease
+from runtime.host.procfile import direct, read_procfile
+from runtime.host.program import Program
+from runtime.host.stack import Stack, this_moment
+from runtime.settings import Settings
+
+LEASE_LOST = 75
+STOP_SECONDS = 26
+"""A worker drains for 20 s and has 5 s for its last turn; platforms give 30."""
+LOCAL_DRAIN_SECONDS = 2
+"""On a desk, Ctrl-C should be quick; what still runs is handed back and runs again."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long stopping may take: first our processes, then the servers under them."""
+
+    processes_seconds: float
+    servers_seconds: float
+
+
+LOCAL_LIMITS = Limits(3.0, 1.5)
+PRODUCTION_LIMITS = Limits(STOP_SECONDS, 3.0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run, and where it will be."""
+
+    layout: Layout
+    embedded: Embedded
+    processes: list[Program]
+    stack: Stack
+    limits: Limits
+    remarks: list[str]
+    """What the person should know before it starts."""
+    gateway_socket: socket.socket = field(repr=False)
+    """Held here, so that no connection is refused while the gateway is restarted."""
+
+
+def make_plan(settings: Settings, environ: Mapping[str, str], layout: Layout) -> Plan:
+    """Work out what to run.
+
+    Raises:
+        ConfigurationError: production lacks a setting.
+        HostFault: the machine does not let us.
+    """
+    if settings.production:
+        refuse_to_guess(settings)
+    remarks: list[str] = []
+    ports = Ports(layout)
+    port = _port(ports, "public", settings.port, remarks)
+    private = _port(ports, "private", settings.private_port, remarks)
+    embedded = embedded_servers(settings, layout, ports)
+    gateway = _gateway_socket(settings, ports)
+    shared = {
+        **embedded.environment,
+        **local_secrets(settings, layout),
+        "NEXUS_STATE_DIR": str(layout.root),
+        "PORT": str(port),
+        "NEXUS_PRIVATE_PORT": str(private),
+        "GATEWAY_ADDR": f"{LOOPBACK}:{gateway.getsockname()[1]}",
+    }
+    code = secrets.token_urlsafe(24)
+    address = settings.api_base_url or f"http://localhost:{port}"
+    stack = Stack(
+        pid=os.getpid(),
+        moment=this_moment(),
+        started_at=time.time(),
+        address=address,
+        login_link=f"{address}/login?code={code}",
+        private_address=f"http://{LOOPBACK}:{private}",
+        environment={**_given(settings, environ), **shared},
+    )
+    own = {
+        "NEXUS_LOGIN_CODE_SHA256": hashlib.sha256(code.encode()).hexdigest(),
+        "NEXUS_GATEWAY_FD": str(gateway.fileno()),
+    }
+    environment = {**environ, **shared, "NEXUS_SUPERVISED": "1", "PYTHONUNBUFFERED": "1"}
+    if not settings.production:
+        environment.setdefault("NEXUS_DRAIN_SECONDS", str(LOCAL_DRAIN_SECONDS))
+    return Plan(
+        layout,
+        embedded,
+        _processes(environment, own, gateway),
+        stack,
+        PRODUCTION_LIMITS if settings.production else LOCAL_LIMITS,
+        remarks,
+        gateway,
+    )
+
+
+def refuse_to_guess(settings: Settings) -> None:
+    """Raise when production lacks what only its operator can know.
+
+    Raises:
+        ConfigurationError: with the names of all that is missing.
+    """
+    needed = ["postgres_dsn", "redis_url", "chroma_url"]
+    needed += ["encryption_key", "internal_api_token", "admin_token"]
+    missing = [name.upper() for name in needed if getattr(settings, name) is None]
+    if missing:
+        raise ConfigurationError(f"NEXUS_ENV=production needs {', '.join(missing)}")
+
+
+def _processes(
+    environment: Mapping[str, str],
+    gateway_only: Mapping[str, str],
+    gateway: socket.socket,
+) -> list[Program]:
+    """Return the Procfile's processes; the clock runs inside the worker."""
+    found = []
+    for name, command in read_procfile(HOME / "Procfile").items():
+        if name == "clock":
+            continue
+        argv = direct(command)
+        program = Program(
+            name,
+            tuple([*argv, "--clock"] if name == "worker" else argv),
+            environment,
+            directory=str(HOME),
+            quiet_codes=frozenset({LEASE_LOST}),
+            stop_seconds=STOP_SECONDS,
+            shown="warning",
+        )
+        if name == "gateway":
+            program = replace(
+                program,
+                environment={**environment, **gateway_only},
+                descriptors=(gateway.fileno(),),
+                ready=both(accepts(gateway.fileno()), answers_http(_port_of(gateway), "/healthz")),
+            )
+        elif name == "web":
+            door = answers_http(int(environment["PORT"]), "/healthz")
+            program = replace(program, ready=door, shown="error")
+        elif argv[4:5] == ["work"]:
+            program = replace(program, ready=holds_lease(environment["POSTGRES_DSN"]))
+        found.append(program)
+    return found
+
+
+def _port(ports: Ports, name: str, wanted: int, remarks: list[str]) -> int:
+    chosen = ports.choose(name, wanted)
+    if chosen != wanted:
+        remarks.append(f"port {wanted} is taken; the {name} door is at {chosen}")
+    return chosen
+
+
+def _gateway_socket(settings: Settings, ports: Ports) -> socket.socket:
+    wanted = _number(settings.gateway_address)
+    held = listening(wanted) if is_free(wanted) else None
+    held = held or listening(ports.choose("gateway"))
+    if held is None:
+        raise HostFault("no port for the gateway; set GATEWAY_ADDR")
+    return held
+
+
+def _number(address: str) -> int:
+    try:
+        return int(address.rpartition(":")[2])
+    except ValueError:
+        raise ConfigurationError(f"GATEWAY_ADDR: {address!r} has no port") from None
+
+
+def _port_of(held: socket.socket) -> int:
+    return int(held.getsockname()[1])
+
+
+def _given(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings that came from outside, for those who join from another terminal."""
+    names = {str(field.alias) for field in type(settings).model_fields.values()}
+    return {name: environ[name] for name in names if environ.get(name)}

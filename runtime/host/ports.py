@@ -1,0 +1,79 @@
+"""Ports: the wanted one when it is free, else another; the same again at the next start."""
+
+import json
+import socket
+from pathlib import Path
+
+from runtime.host.layout import Layout, write_whole
+
+LOOPBACK = "127.0.0.1"
+
+
+def listening(port: int, host: str = LOOPBACK, backlog: int = 1024) -> socket.socket | None:
+    """Return a listening socket on that port (0: any), or None when somebody has it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        made = socket.socket(family, socket.SOCK_STREAM)
+    except OSError:  # no such family on this machine
+        return None
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+        made.listen(backlog)
+    except OSError:
+        made.close()
+        return None
+    return made
+
+
+def is_free(port: int) -> bool:
+    """Say whether nobody listens on that port, on loopback or on every address."""
+    hosts = [LOOPBACK, "0.0.0.0"]  # noqa: S104 - closed again at once
+    if has_ipv6():
+        hosts.append("::1")
+    for host in hosts:
+        found = listening(port, host)
+        if found is None:
+            return False
+        found.close()
+    return True
+
+
+def has_ipv6() -> bool:
+    """Say whether this machine has the newer loopback address."""
+    found = listening(0, "::1")
+    if found is not None:
+        found.close()
+    return found is not None
+
+
+class Ports:
+    """The ports of one installation, remembered so that addresses survive a restart."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._path: Path = layout.run / "ports.json"
+        try:
+            self._known: dict[str, int] = json.loads(self._path.read_text())
+        except (OSError, ValueError):
+            self._known = {}
+        self._given: set[int] = set()
+
+    def choose(self, name: str, wanted: int | None = None) -> int:
+        """Return a free port: the wanted one, else the last one, else any."""
+        for port in (wanted, self._known.get(name)):
+            if port and port not in self._given and is_free(port):
+                return self._remember(name, port)
+        while True:
+            found = listening(0)
+            if found is None:
+                raise OSError("no free port on this machine")
+            port = int(found.getsockname()[1])
+            found.close()
+            if port not in self._given:
+                return self._remember(name, port)
+
+    def _remember(self, name: str, port: int) -> int:
+        self._given.add(port)
+        self._known[name] = port
+        write_whole(self._path, json.dumps(self._known))
+        return port
