@@ -16,7 +16,7 @@ from runtime.replies import Outcome, Replies
 from runtime.ringer import Ringer
 from runtime.settings import Settings
 from state.database import ENGINE, PLANNER, Connection, Database, connect
-from state.dispatch import CONFLICT, REPEATED, Asked, Stored, dispatch
+from state.dispatch import CONFLICT, NEW, REPEATED, Asked, Stored, dispatch
 from state.errors import DatabaseAway, RowRejected
 
 log = Log("dispatch")
@@ -117,6 +117,8 @@ class Dispatcher:
             reply_to=self._replies.number if wait else None,
         )
         (stored,) = await self._put([asked])
+        if wait and stored.fate == NEW:
+            self._replies.expect(stored.id)
         return Receipt(stored.id, stored.fate == REPEATED)
 
     async def dispatch_named(self, name: str, data: Any, **options: Any) -> Receipt:

@@ -1,9 +1,10 @@
 """The validated input of exactly one function."""
 
+import difflib
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import ErrorDetails, PydanticSerializationError
 
 from runtime.errors import EventTooLarge, InvalidEvent
 
@@ -48,11 +49,20 @@ def validate(event_type: type[Event], data: Any) -> Event:
     try:
         return event_type.model_validate(data)
     except ValidationError as error:
+        known = list(event_type.model_fields)
         problems = [
-            {"field": ".".join(str(part) for part in item["loc"]), "message": item["msg"]}
+            {"field": ".".join(map(str, item["loc"])), "message": _message(item, known)}
             for item in error.errors(include_url=False, include_input=False)
         ]
         text = "; ".join(f"{p['field'] or 'event'}: {p['message']}" for p in problems)
         raise InvalidEvent(
             f"{event_type.__name__} does not accept this: {text}", problems
         ) from None
+
+
+def _message(item: ErrorDetails, known: list[str]) -> str:
+    if item["type"] != "extra_forbidden":
+        return item["msg"]
+    near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
+    fields = f"fields: {', '.join(known)}" if known else "it has none"
+    return f"no such field; did you mean {near[0]!r}?" if near else f"no such field; {fields}"

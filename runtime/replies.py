@@ -41,9 +41,14 @@ class Replies:
         """Put into `reply_to` of invocations that somebody here waits for."""
         self._waiting: dict[int, list[asyncio.Future[None]]] = {}
         self._early: deque[int] = deque(maxlen=EARLY_AT_MOST)
+        self._expected: set[int] = set()
         self._outcomes: Batcher[int, Outcome | None] = Batcher(self._fetch, 500)
         self._listener = asyncio.create_task(self._listen())
         self._listening = asyncio.Event()
+
+    def expect(self, invocation: int) -> None:
+        """Note that this one was stored with our number: Postgres will tell us of its end."""
+        self._expected.add(invocation)
 
     async def ready(self) -> None:
         """Return when told of replies, or when Postgres is not there to tell."""
@@ -67,14 +72,16 @@ class Replies:
         told = loop.create_future()
         self._waiting.setdefault(invocation, []).append(told)
         fault: DatabaseAway | None = None
-        known = invocation in self._early
+        # Look at once, unless Postgres is going to tell us and has not yet.
+        look = invocation not in self._expected or invocation in self._early
+        self._expected.discard(invocation)
         try:
             while True:
-                if not known:
+                if not look:
                     left = min(LOOK_SECONDS, until - loop.time())
                     with suppress(TimeoutError):
                         await asyncio.wait_for(asyncio.shield(told), max(left, 0))
-                known = False
+                look = False
                 try:
                     found, fault = await self._outcomes.put(invocation), None
                 except DatabaseAway as error:

@@ -16,7 +16,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("name", nargs="?", help="which; none: list them")
     parser.add_argument("--quick", action="store_true", help="within a minute")
-    parser.add_argument("options", nargs=argparse.REMAINDER, help="passed on to the bench")
 
 
 def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -28,7 +27,8 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
             print(f"  {name:<16} {summary.partition(chr(10))[0]}")
         return 0
     if args.name not in scripts:
-        print(f"nexus: there is no bench {args.name!r}: {', '.join(scripts)}", file=sys.stderr)
+        names = ", ".join(scripts) or "none yet"
+        print(f"nexus: there is no bench {args.name!r}; there are: {names}", file=sys.stderr)
         return 2
     quick = ["--quick"] if args.quick else []
     command = [sys.executable, "-m", f"bench.{args.name}", *quick, *args.options]
@@ -42,4 +42,5 @@ COMMAND = Command(
     add_arguments,
     run,
     example="nexus bench invoke --quick",
+    passes_on=True,
 )

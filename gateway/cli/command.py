@@ -16,3 +16,5 @@ class Command:
     """Gets what was typed and the environment; returns the exit code."""
     example: str = ""
     """Shown at the end of --help."""
+    passes_on: bool = False
+    """Words it does not know itself are given to it as `args.options`."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from gateway.cli.command import Command
 from gateway.cli.connect import number_of, open_database
 from gateway.cli.invocations import describe
-from gateway.cli.output import ago, local_time, print_json
+from gateway.cli.output import ago, local_time, print_json, safe
 from state.ids import public_id
 from state.invocations import InvocationDetail, Invocations
 
@@ -57,12 +57,12 @@ def _print(found: InvocationDetail) -> None:
     ]
     for label, text in lines:
         if text:
-            print(f"  {label:<9} {text}")
+            print(safe(f"  {label:<9} {text}"))
     for failed in found.failures:
         when = f"attempt {failed.attempt} failed {ago(failed.at)} ({failed.kind})"
-        print(f"  {when}: {failed.message}")
+        print(safe(f"  {when}: {failed.message}"))
     for step in found.steps:
-        print(f"  step {step.name}: {step.state} {step.result or ''}".rstrip())
+        print(safe(f"  step {step.name}: {step.state} {step.result or ''}".rstrip()))
     if found.state in ("dead", "cancelled"):
         print(f"\nRun it again: nexus replay {name}")
 

@@ -10,9 +10,9 @@ from typing import Any, get_origin
 
 from gateway.cli.command import Command
 from gateway.cli.connect import open_dispatcher, tenant_of
-from gateway.cli.output import print_json
+from gateway.cli.output import print_json, safe
 from runtime.errors import InvalidEvent
-from runtime.event import Event
+from runtime.event import Event, validate
 from runtime.registry import load_registry
 from state.ids import public_id
 
@@ -42,6 +42,7 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
 async def _invoke(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     function = load_registry(environ.get("NEXUS_FUNCTIONS") or "functions").named(args.name)
     data = event_data(function.event_type, args.fields, args.data)
+    validate(function.event_type, data)  # a typo is told before anything is connected
     tenant = await tenant_of(environ, args.shop)
     async with open_dispatcher(environ) as dispatcher:
         receipt = await dispatcher.dispatch_named(
@@ -68,9 +69,9 @@ async def _invoke(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if args.json:
         print_json({"id": name, "state": outcome.state, "result": result, "error": outcome.error})
     elif outcome.state != "done":
-        print(f"nexus: {name} is {outcome.state}: {outcome.error}", file=sys.stderr)
+        print(safe(f"nexus: {name} is {outcome.state}: {outcome.error}"), file=sys.stderr)
     elif result is not None:
-        print(result if isinstance(result, str) else json.dumps(result, ensure_ascii=False))
+        print(safe(result) if isinstance(result, str) else json.dumps(result, ensure_ascii=False))
     return 0 if outcome.state == "done" else 1
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from gateway.cli.command import Command
 from gateway.cli.environment import read_env_file
 from runtime import errors
+from state.errors import DatabaseAway, StateFault
 
 DONE, FAILED, USAGE, AWAY, CONFIGURATION = 0, 1, 2, 69, 78
 INTERRUPTED = 130
@@ -61,7 +62,11 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
         return _complain(f"{name!r} is not a command{hint}", USAGE)
     try:
         command: Command = importlib.import_module(f"gateway.cli.{name}").COMMAND
-        parsed = _parser(command).parse_args(typed[1:])
+        parser = _parser(command)
+        if command.passes_on:
+            parsed, parsed.options = parser.parse_known_args(typed[1:])
+        else:
+            parsed = parser.parse_args(typed[1:])
         return command.run(parsed, _environment(os.environ if environ is None else environ))
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -72,6 +77,8 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
         return exit_.code if isinstance(exit_.code, int) else FAILED
     except errors.RuntimeFault as fault:
         return _complain(str(fault), next(code for kind, code in FAULTS if isinstance(fault, kind)))
+    except StateFault as fault:
+        return _complain(f"Postgres: {fault}", AWAY if isinstance(fault, DatabaseAway) else FAILED)
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:

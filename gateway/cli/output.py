@@ -35,8 +35,13 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None
         print("  ".join([*cells, last]).rstrip())
 
 
+def safe(text: str) -> str:
+    """Return a text without what could steer a terminal: strangers wrote parts of it."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
+
+
 def _line(cell: object) -> str:
-    return " ".join(str("" if cell is None else cell).split())
+    return safe(" ".join(str("" if cell is None else cell).split()))
 
 
 def _room() -> int:

@@ -12,17 +12,23 @@ from runtime.host.layout import HOME
 OURS = ("NEXUS_", "POSTGRES_DSN", "REDIS_URL", "CHROMA_URL", "PORT", "GATEWAY_ADDR", "API_BASE_URL")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the arguments."""
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to pytest")
+def add_arguments(_: argparse.ArgumentParser) -> None:
+    """Declare what the command takes: whatever pytest takes."""
 
 
 def run(args: argparse.Namespace, environ: Mapping[str, str]) -> NoReturn:
     """Become pytest, without the settings of an installation that runs here."""
     clean = {name: value for name, value in environ.items() if not name.startswith(OURS)}
     os.chdir(HOME)
-    argv = [sys.executable, "-m", "pytest", *args.arguments]
+    argv = [sys.executable, "-m", "pytest", *args.options]
     os.execve(sys.executable, argv, clean)  # noqa: S606 - pytest, with the developer's arguments
 
 
-COMMAND = Command("test", "run all tests (arguments go to pytest)", add_arguments, run)
+COMMAND = Command(
+    "test",
+    "Run all tests. Arguments go to pytest.",
+    add_arguments,
+    run,
+    example="nexus test tests/runtime -k lane",
+    passes_on=True,
+)

@@ -10,6 +10,7 @@ from runtime.host.ports import has_ipv6
 from runtime.settings import Settings
 
 PORT = r"(:\d+)?"
+LOCALHOST = r"([a-z0-9-]+\.)*localhost"
 ADDRESS = r"\d+\.\d+\.\d+\.\d+|\[[0-9a-f:.]+\]"
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 TUNED = (
@@ -56,9 +57,9 @@ def open_to_all(settings: Settings, environ: Mapping[str, str]) -> bool:
 def known_hosts(settings: Settings, environ: Mapping[str, str]) -> tuple[str, str]:
     """Return which Host headers are ours: for pages, and for the API.
 
-    Locally: localhost, names below it, addresses; `api.localhost` has no pages and `app.localhost`
-    no API. In production: the host of API_BASE_URL; when that is `api.…`, pages live at `app.…`;
-    and ALLOWED_HOSTS (comma-separated), for both. Platforms' own names for us count as allowed.
+    Locally: localhost, names below it, addresses. In production: the host of API_BASE_URL; when that
+    is `api.…`, pages live at `app.…`; and ALLOWED_HOSTS (comma-separated), for both. Platforms' own
+    names for us count as allowed.
     """
     named = [*(environ.get("ALLOWED_HOSTS") or "").replace(",", " ").split()]
     named += [value for name in ("RENDER_EXTERNAL_HOSTNAME",) if (value := environ.get(name))]
@@ -67,16 +68,13 @@ def known_hosts(settings: Settings, environ: Mapping[str, str]) -> tuple[str, st
     if host:
         api.append(host)
         app.append("app." + host.removeprefix("api.") if host.startswith("api.") else host)
-    if settings.production:
-        return pattern(app), pattern(api)
-    return pattern(app, r"app\.localhost"), pattern(api, r"api\.localhost")
+    local = [] if settings.production else [LOCALHOST, ADDRESS]
+    return pattern(app, local), pattern(api, local)
 
 
-def pattern(hosts: list[str], local: str | None = None) -> str:
-    """Return a regular expression for Host headers; `local` adds this machine's own names."""
-    choices = [re.escape(host) for host in hosts]
-    if local:
-        choices += ["localhost", local, ADDRESS]
+def pattern(hosts: list[str], others: list[str]) -> str:
+    """Return a regular expression for the Host header: these hosts, and what others match."""
+    choices = [*map(re.escape, hosts), *others]
     return rf"(?i)^({'|'.join(choices) or '-'}){PORT}$"
 
 

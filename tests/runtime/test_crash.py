@@ -7,6 +7,7 @@ from pathlib import Path
 from runtime.lease import EXIT_LEASE_LOST
 from runtime.registry import load_registry
 from runtime.settings import Settings
+from state.database import connect
 from tests.runtime.harness import platform, until, worker_process
 from tests.sample.greet import Greet
 from tests.sample.note import Note
@@ -144,7 +145,9 @@ async def test_a_connection_that_breaks_loses_nothing(settings: Settings, tmp_pa
         ids = await found.dispatcher.dispatch_many(events)
         for seen in (5, 12, 20):
             await until(lambda seen=seen: len(lines(file)) >= seen)  # type: ignore[misc]
-            await found.value(cut)
+            connection = await connect(found.database.dsn, application="cut", role=None)
+            await connection.execute(cut)
+            await connection.close()
         await found.until(ids[-1], "done")
         assert worker.process.returncode is None
         assert await found.value("SELECT count(*) FROM work") == 0
