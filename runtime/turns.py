@@ -94,6 +94,7 @@ class Turns:
         while not (self._pool.draining and self._pool.empty()):
             if self._broken:
                 await self._repair()
+                continue
             finished, wanted = self._pool.take(first=index == 0)
             if not finished and not wanted:
                 self._idle[index].clear()
@@ -143,13 +144,18 @@ class Turns:
         async with self._repairing:
             while any(self._busy):
                 await self._quiet.wait()
-            while self._broken:
+            told = False
+            while self._broken and not (self._pool.draining and self._pool.empty()):
                 try:
                     await self._reconnect()
                     self._broken = False
                 except DatabaseAway as error:
-                    log.warning("Postgres does not answer; trying again", error=str(error))
+                    if not told:
+                        log.warning("Postgres does not answer; trying again", error=str(error))
+                    told = True
                     await asyncio.sleep(RETRY_SECONDS)
+            if told:
+                log.info("Postgres answers again")
         self._pool.look(self._pool.served)
 
     async def _reconnect(self) -> None:

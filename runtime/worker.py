@@ -90,7 +90,8 @@ class Worker:
             await asyncio.wait({turns, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not turns.done():
                 await self._drain(turns)
-            await turns
+            if not turns.cancelled():
+                await turns
         except LeaseLost:
             self._lost()
         finally:
@@ -136,8 +137,7 @@ class Worker:
         if not turns.done():
             log.warning("leaving with attempts that do not end; they will run again elsewhere")
             turns.cancel()
-            with suppress(asyncio.CancelledError):
-                await turns
+            await asyncio.wait({turns})
 
     def _lost(self) -> None:
         """Stop everything: our work belongs to others now."""

@@ -55,6 +55,7 @@ AWAY = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,  # also: used while it was closing
+    asyncpg.InternalClientError,  # also: broke in the middle of an answer
     asyncpg.OperatorInterventionError,  # shutdown, crash, starting up, terminated
     asyncpg.TooManyConnectionsError,
     asyncpg.IdleInTransactionSessionTimeoutError,

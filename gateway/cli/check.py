@@ -27,7 +27,7 @@ TOOLS = (
     Tool("lint", ("ruff", "check", ".")),
     Tool("types", ("mypy",)),
     Tool("layers", ("lint-imports",)),
-    Tool("dependencies", ("deptry", ".")),
+    Tool("dependencies", ("deptry", "--no-ansi", ".")),
 )
 FIXES = (("ruff", "format", "."), ("ruff", "check", "--fix", "."))
 

@@ -76,6 +76,10 @@ async def supervise(
             raise ServerAway(f"Postgres does not answer: {error}") from None
         except StateFault as error:
             raise ServerFailed(str(error)) from None
+        except Exception as error:  # a wrong password, a refused statement: the server's own words
+            raise ServerFailed(
+                f"the database cannot be brought to this version: {error}"
+            ) from error
 
     def ready() -> None:
         seconds = time.monotonic() - began

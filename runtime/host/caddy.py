@@ -14,7 +14,14 @@ LOCALHOST = r"([a-z0-9-]+\.)*localhost"
 ADDRESS = r"\d+\.\d+\.\d+\.\d+|\[[0-9a-f:.]+\]"
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 TUNED = (
-    *("UPSTREAM_TIMEOUT", "UPSTREAM_REFRESH", "UPSTREAM_MODE", "GATEWAY_HOST", "GATEWAY_PORT"),
+    *(
+        "UPSTREAM_TIMEOUT",
+        "UPSTREAM_TRY",
+        "UPSTREAM_REFRESH",
+        "UPSTREAM_MODE",
+        "GATEWAY_HOST",
+        "GATEWAY_PORT",
+    ),
     *("DNS_RESOLVER", "TRUSTED_PROXIES", "CADDY_ADMIN", "CADDY_GRACE", "PUBLIC_BIND"),
     *("PRIVATE_BIND", "PRIVATE_HOSTS", "APP_HOSTS", "API_HOSTS"),
 )
@@ -57,9 +64,9 @@ def open_to_all(settings: Settings, environ: Mapping[str, str]) -> bool:
 def known_hosts(settings: Settings, environ: Mapping[str, str]) -> tuple[str, str]:
     """Return which Host headers are ours: for pages, and for the API.
 
-    Locally: localhost, names below it, addresses. In production: the host of API_BASE_URL; when that
-    is `api.…`, pages live at `app.…`; and ALLOWED_HOSTS (comma-separated), for both. Platforms' own
-    names for us count as allowed.
+    Locally: localhost, names below it, addresses. In production: the host of API_BASE_URL; when
+    that is `api.…`, pages live at `app.…`; and ALLOWED_HOSTS (comma-separated), for both.
+    Platforms' own names for us count as allowed.
     """
     named = [*(environ.get("ALLOWED_HOSTS") or "").replace(",", " ").split()]
     named += [value for name in ("RENDER_EXTERNAL_HOSTNAME",) if (value := environ.get(name))]

@@ -5,6 +5,8 @@ import json
 import os
 import sys
 from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -84,7 +86,8 @@ class Journal:
 
     def say(self, text: str, *, level: str = "info") -> None:
         """Say something to the person at the terminal."""
-        print(self._coloured(text, COLOURS.get(level)), file=self._screen, flush=True)
+        with suppress(OSError):  # the terminal was closed
+            print(self._coloured(text, COLOURS.get(level)), file=self._screen, flush=True)
 
     def close(self) -> None:
         """Close all files."""
@@ -118,9 +121,9 @@ def parsed(text: str) -> dict[str, object] | None:
     return record if isinstance(record, dict) else None
 
 
-def readable(record: dict[str, object]) -> str:
+def readable(line: Mapping[str, object]) -> str:
     """Return a JSON log line as a person reads it, on one line (a trace on more)."""
-    record = dict(record)
+    record = dict(line)
     moment = str(record.pop("at", datetime.now(UTC).isoformat()))
     level = str(record.pop("level", "info"))
     message = record.pop("message", record.pop("msg", ""))
@@ -128,8 +131,8 @@ def readable(record: dict[str, object]) -> str:
     record.pop("from", None)
     fields = " ".join(f"{key}={value}" for key, value in record.items())
     mark = "" if SEVERITY.get(level, 1) < SEVERITY["warning"] else f"{level.upper()} "
-    line = f"{_clock(moment)} {mark}{message}{'  ' if fields else ''}{fields}"
-    return f"{line}\n{trace}" if trace else line
+    text = f"{_clock(moment)} {mark}{message}{'  ' if fields else ''}{fields}"
+    return f"{text}\n{trace}" if trace else text
 
 
 def _clock(moment: str) -> str:

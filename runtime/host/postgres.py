@@ -1,5 +1,6 @@
 """Embedded Postgres: its data folder, and the program that serves it."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -61,6 +62,7 @@ class Postgres:
                     f"{self.data} was made by Postgres {found}, this is {VERSION}: dump it with"
                     f" Postgres {found}, move the folder away, and restore"
                 )
+            self._keep_password()
             return
         half = self.folder / "data.half"  # renamed when it is whole
         shutil.rmtree(half, ignore_errors=True)
@@ -74,6 +76,7 @@ class Postgres:
             self._initdb(half, word, account)
         finally:
             word.unlink()
+        self._note_password()
         half.rename(self.data)
 
     def program(self) -> Program:
@@ -113,12 +116,30 @@ class Postgres:
             *("-D", str(data), "-U", USER, "--encoding=UTF8", "--locale=C.UTF-8"),
             *("--auth=scram-sha-256", f"--pwfile={password}"),
         )
-        statement = f"CREATE DATABASE {DATABASE}\n"
-        self._run(
-            account,
-            *(str(binaries / "postgres"), "--single", "-D", str(data), "postgres"),
-            given=statement,
-        )
+        self._single(account, data, f"CREATE DATABASE {DATABASE}\n")
+
+    def _single(self, account: Account | None, data: Path, statement: str) -> None:
+        """Run a statement without a server, and so without a password."""
+        program = str(postgres_folder() / "bin" / "postgres")
+        self._run(account, program, "--single", "-D", str(data), "postgres", given=statement)
+
+    def _keep_password(self) -> None:
+        """Give the data the password we were told, when the secret was lost or changed."""
+        if self._password_note.exists() and self._password_note.read_text() == self._digest():
+            return
+        word = self.password.replace("'", "''")
+        self._single(self._account(), self.data, f"ALTER ROLE {USER} PASSWORD '{word}'\n")
+        self._note_password()
+
+    def _note_password(self) -> None:
+        write_whole(self._password_note, self._digest())
+
+    @property
+    def _password_note(self) -> Path:
+        return self.folder / "password.sha256"
+
+    def _digest(self) -> str:
+        return hashlib.sha256(self.password.encode()).hexdigest()
 
     def _run(self, account: Account | None, *argv: str, given: str = "") -> None:
         program = Program("initdb", argv, self._environment(), account=account)
@@ -132,6 +153,8 @@ class Postgres:
             cwd="/",
             check=False,
         )
+        if "No space left on device" in done.stdout:
+            raise HostFault(f"the disk with {self.folder} is full")
         if done.returncode:
             raise ServerFailed(f"Postgres cannot make its data folder: {last_words(done.stdout)}")
 

@@ -29,7 +29,7 @@ class Valkey:
             "bind": LOOPBACK,
             "port": self.port,
             "requirepass": self.password,
-            "dir": self.folder,
+            "dir": ".",  # it is started there; a path with a space would need quoting
             "save": '""',
             "appendonly": "no",
             "maxmemory": "64mb",

@@ -124,6 +124,7 @@ DECLARE
     some_closed bigint[];
     kt int[]; kl bigint[]; ke bigint[]; kf int[];   -- lanes that are ours: (tenant, lane, epoch, fn)
     nt int[]; nl bigint[]; ne bigint[]; nf int[];
+    wi bigint[]; we bigint[]; wt int[]; wf int[]; wr smallint[]; wc smallint[];  -- claimed work
     f int; n int; taken int;
 BEGIN
     IF NOT finishing THEN
@@ -245,14 +246,22 @@ BEGIN
     FOR i IN 1 .. cardinality(want_fns) LOOP
         f := want_fns[i];
         n := want_counts[i];
-        RETURN QUERY
-        SELECT 'c'::"char", c.id, c.epoch, c.tenant, c.lane, c.fn, c.errors, c.crashes,
-               a.event, a.reply_to, a.created_at, NULL::bigint[]
+        SELECT array_agg(c.id), array_agg(c.epoch), array_agg(c.tenant), array_agg(c.fn),
+               array_agg(c.errors), array_agg(c.crashes)
+        INTO wi, we, wt, wf, wr, wc
         FROM (SELECT * FROM claim_suspect_work(w, f, n, t) WHERE alone
               UNION ALL
-              SELECT * FROM claim_work(w, f, n, want_after[i], t) WHERE NOT alone) c
-        JOIN invocation a ON a.id = c.id;
-        GET DIAGNOSTICS taken = ROW_COUNT;
+              SELECT * FROM claim_work(w, f, n, want_after[i], t) WHERE NOT alone) c;
+        taken := coalesce(cardinality(wi), 0);
+        IF taken > 0 THEN
+            -- A statement of its own: the claim sees work that was committed after its caller's
+            -- snapshot was taken, and that snapshot does not have the invocation yet.
+            RETURN QUERY
+            SELECT 'c'::"char", c.id, c.epoch, c.tenant, NULL::bigint, c.fn, c.errors, c.crashes,
+                   a.event, a.reply_to, a.created_at, NULL::bigint[]
+            FROM unnest(wi, we, wt, wf, wr, wc) c (id, epoch, tenant, fn, errors, crashes)
+            JOIN invocation a ON a.id = c.id;
+        END IF;
         IF taken < n AND want_lanes[i] THEN
             SELECT array_agg(c.tenant), array_agg(c.lane), array_agg(c.epoch), array_agg(c.fn)
             INTO nt, nl, ne, nf

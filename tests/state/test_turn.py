@@ -290,3 +290,27 @@ async def test_a_stream_of_merged_events_starts_at_the_cap(desk: Desk, other: De
         claimed = await other.claim(fn=fn)
         assert loop.time() - began < 5, "never started"
     assert loop.time() - began >= 0.19
+
+
+async def test_what_is_claimed_while_others_dispatch_is_always_handed_over(
+    desk: Desk, other: Desk
+) -> None:
+    """A claim may see work that is younger than its statement; its event must come with it."""
+    stop = asyncio.Event()
+
+    async def ask_on() -> int:
+        asked = 0
+        while not stop.is_set():
+            await other.ask("{}")
+            asked += 1
+        return asked
+
+    asking = asyncio.create_task(ask_on())
+    seen: set[int] = set()
+    async with asyncio.timeout(30):
+        while len(seen) < 600:
+            seen |= {one.id for one in await desk.claim(most=50)}
+    stop.set()
+    asked = await asking
+    seen |= {one.id for one in await desk.claim(most=asked)}
+    assert len(seen) == asked

@@ -1,0 +1,11 @@
+"""Functions that benches run, and mutants: deliberate faults that a bench has to notice.
+
+A mutant is chosen by NEXUS_MUTANT. It is planted here, in a package that only benches load, so the
+product itself holds no switch that makes it wrong.
+"""
+
+import os
+
+from bench.functions import _mutants
+
+_mutants.plant(os.environ.get("NEXUS_MUTANT", ""))

@@ -1,0 +1,40 @@
+"""Two ways to be wrong."""
+
+import asyncio
+from typing import Any
+
+import runtime.platform
+from runtime.dispatch import Dispatcher, Receipt
+
+_tasks: set[asyncio.Task[Any]] = set()
+
+
+def plant(name: str) -> None:
+    """Plant a mutant by name; the empty name plants none."""
+    if name == "fence":
+        runtime.platform.hold = _always_ours  # type: ignore[assignment]
+    elif name == "ack_before_commit":
+        Dispatcher.dispatch = _acknowledge_first  # type: ignore[method-assign]
+    elif name:
+        raise ValueError(f"no mutant {name!r}: fence, ack_before_commit")
+
+
+async def _always_ours(*_: object) -> bool:
+    """Commit whoever owns the work by now."""
+    return True
+
+
+_dispatch = Dispatcher.dispatch
+
+
+async def _acknowledge_first(self: Dispatcher, event: Any, **options: Any) -> Receipt:
+    """Answer before anything is stored."""
+
+    async def store() -> None:
+        await asyncio.sleep(0.2)
+        await _dispatch(self, event, **options)
+
+    task = asyncio.create_task(store())
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+    return Receipt(1, False)
