@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 from runtime.errors import DeclarationError
 from runtime.event import Event
 from runtime.policy import Policy, PolicyOptions
+from runtime.trigger import Cron
 
 if TYPE_CHECKING:
     from runtime.context import Context
@@ -100,6 +101,14 @@ def _check(declared: Function[Any]) -> None:
         raise DeclarationError(
             f"{declared.name!r}: a function's name is its file, URL and queue;"
             " use small letters, digits and underscores"
+        )
+    required = [
+        name for name, one in declared.event_type.model_fields.items() if one.is_required()
+    ]
+    if required and any(isinstance(each, Cron) for each in declared.policy.trigger):
+        raise DeclarationError(
+            f"{declared.name}: Cron starts it without data, so {', '.join(required)} of"
+            f" {declared.event_type.__name__} needs a default"
         )
     lane, known = declared.policy.lane, list(declared.event_type.model_fields)
     if lane is not None and lane not in known:

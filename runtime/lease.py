@@ -78,8 +78,11 @@ class Lease:
         self._signals = signals
         self._born = self._main_loop.create_future()
         self._thread.start()
-        self.worker = await self._born
-        return self.worker
+        try:
+            return await self._born
+        except asyncio.CancelledError:
+            self._end.set()
+            raise
 
     async def stop(self) -> None:
         """End the life in order: whatever we still hold is free, and nothing is blamed."""
@@ -102,10 +105,9 @@ class Lease:
             with translated():
                 self.worker = await leases.register_worker(connection, self._seconds, self._solo)
         except StateFault as error:
-            fault = ServerAway(f"Postgres does not answer ({error})")
-            self._call(self._born.set_exception, fault)
+            self._call(self._be_born, ServerAway(f"Postgres does not answer ({error})"))
             return
-        self._call(self._born.set_result, self.worker)
+        self._call(self._be_born, None)
         renewed = time.clock_gettime(CLOCK)
         while not self._end.is_set():
             try:
@@ -124,6 +126,14 @@ class Lease:
                 self._call(self._signals.adrift)
             await self._wait(pause)
         await self._leave(connection)
+
+    def _be_born(self, fault: ServerAway | None) -> None:
+        if self._born.done():  # nobody waits any more
+            return
+        if fault is None:
+            self._born.set_result(self.worker)
+        else:
+            self._born.set_exception(fault)
 
     async def _beat(self, connection: Connection, renewed: float) -> tuple[float, float]:
         """Renew when due, sweep, and hear what people want; returns (renewed at, pause)."""

@@ -1,7 +1,7 @@
 """What may start a function besides a dispatch."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from croniter import croniter
@@ -38,9 +38,14 @@ class Cron:
 
     def next_after(self, moment: datetime) -> datetime:
         """Return the first time after `moment` (aware), in UTC."""
-        local = moment.astimezone(ZoneInfo(self.zone))
-        found: datetime = croniter(self.expression, local).get_next(datetime)
-        return found.astimezone(ZoneInfo("UTC"))
+        zone = ZoneInfo(self.zone)
+        times = croniter(self.expression, moment.astimezone(zone))
+        each_hour = self.expression.split()[1].startswith("*")
+        while True:
+            found = times.get_next(datetime).astimezone(UTC)
+            # The second time that the same hour is on the wall: only for what runs each hour.
+            if each_hour or not found.astimezone(zone).fold:
+                return found
 
 
 @dataclass(frozen=True)

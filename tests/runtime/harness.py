@@ -119,7 +119,7 @@ async def worker_process(
 ) -> AsyncIterator[WorkerProcess]:
     """Start `nexus work`; it is killed at the end if it still runs."""
     log = tmp_path / f"worker-{len(list(tmp_path.glob('worker-*')))}.log"
-    with log.open("wb") as output:  # noqa: ASYNC230
+    with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
