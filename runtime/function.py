@@ -102,9 +102,7 @@ def _check(declared: Function[Any]) -> None:
             f"{declared.name!r}: a function's name is its file, URL and queue;"
             " use small letters, digits and underscores"
         )
-    required = [
-        name for name, one in declared.event_type.model_fields.items() if one.is_required()
-    ]
+    required = [name for name, one in declared.event_type.model_fields.items() if one.is_required()]
     if required and any(isinstance(each, Cron) for each in declared.policy.trigger):
         raise DeclarationError(
             f"{declared.name}: Cron starts it without data, so {', '.join(required)} of"

@@ -152,11 +152,27 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             raise ConfigurationError(f"{variable} is not a setting{hint}")
     values = {name: value for name in known if (value := environ.get(name))}
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigurationError(f"{first['loc'][0]}: {first['msg']}") from None
+    missing = [name for name in REQUIRED_IN_PRODUCTION if name not in values]
+    if settings.production and missing:
+        raise ConfigurationError(
+            f"NEXUS_ENV=production needs {', '.join(missing)}: set what is missing;"
+            " nothing is made up in production"
+        )
+    return settings
 
+
+REQUIRED_IN_PRODUCTION = (
+    "POSTGRES_DSN",
+    "REDIS_URL",
+    "CHROMA_URL",
+    "ENCRYPTION_KEY",
+    "INTERNAL_API_TOKEN",
+    "ADMIN_TOKEN",
+)
 
 # Set by our own processes for each other; not settings of the user.
 INTERNAL = frozenset(

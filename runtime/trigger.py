@@ -42,7 +42,7 @@ class Cron:
         times = croniter(self.expression, moment.astimezone(zone))
         each_hour = self.expression.split()[1].startswith("*")
         while True:
-            found = times.get_next(datetime).astimezone(UTC)
+            found: datetime = times.get_next(datetime).astimezone(UTC)
             # The second time that the same hour is on the wall: only for what runs each hour.
             if each_hour or not found.astimezone(zone).fold:
                 return found

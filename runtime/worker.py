@@ -13,7 +13,7 @@ import uvloop
 
 from runtime.clock import Clock
 from runtime.dispatch import dsn_of
-from runtime.errors import ServerAway
+from runtime.errors import ConfigurationError, ServerAway
 from runtime.lease import Lease, Signals
 from runtime.listener import Listener
 from runtime.logs import Log
@@ -25,7 +25,8 @@ from runtime.runner import Runner
 from runtime.settings import Settings
 from runtime.steps import Steps
 from state.database import Database
-from state.errors import DatabaseAway
+from state.errors import DatabaseAway, DatabaseUnfit
+from state.health import check_durability
 
 log = Log("worker")
 
@@ -60,6 +61,7 @@ async def work(
             numbered = await NumberedRegistry.load(connection, registry)
     except DatabaseAway as error:
         raise ServerAway(f"Postgres does not answer ({error})") from None
+    await _check_durability(settings, database)
     if not database.roles:
         log.warning("this server forbids roles: only the queries keep shops apart")
     served = dict(numbered.served(tuple(only)))
@@ -101,6 +103,19 @@ async def work(
         await database.aclose()
     log.info("worker stopped", worker=number)
     return code
+
+
+async def _check_durability(settings: Settings, database: Database) -> None:
+    """Refuse a Postgres that acknowledges what it may still lose; locally, warn."""
+    try:
+        async with database.engine() as connection:
+            await check_durability(connection)
+    except DatabaseUnfit as error:
+        if settings.production and not settings.allow_unsafe_durability:
+            raise ConfigurationError(
+                f"{error}, or set NEXUS_ALLOW_UNSAFE_DURABILITY=true to lose commits knowingly"
+            ) from None
+        log.warning(str(error))
 
 
 def _relay(later: list[Runner]) -> Signals:

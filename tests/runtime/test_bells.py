@@ -76,7 +76,7 @@ async def test_a_stock_rq_worker_on_our_queue_harms_nothing(
         ids = await found.dispatcher.dispatch_many([Greet() for _ in range(5)])
         client = redis.Redis.from_url(settings.redis_url.get_secret_value())
         async with asyncio.timeout(5):
-            while await client.llen(queue_key("greet")) < 5:  # type: ignore[misc]
+            while await client.llen(queue_key("greet")) < 5:
                 await asyncio.sleep(0.02)
         output = await rq(settings, "worker", "greet", "--burst", "--serializer", serializer)
         assert "greet" in output
@@ -86,7 +86,7 @@ async def test_a_stock_rq_worker_on_our_queue_harms_nothing(
                 assert (await found.end_of(number)).state == "done"
             assert (await found.run(Greet())).state == "done"
             async with asyncio.timeout(15):  # the heartbeat puts the bell right again
-                while await client.hget(job_key("greet"), "status") != b"queued":  # type: ignore[misc]
+                while await client.hget(job_key("greet"), "status") != b"queued":
                     await asyncio.sleep(0.1)
         await client.aclose()
 
@@ -101,11 +101,17 @@ async def test_forged_and_doubled_bells_cost_a_look_and_nothing_else(
     ):
         client = redis.Redis.from_url(settings.redis_url.get_secret_value())
         await found.run(Greet())
-        forged = ["bell-greet", "bell-greet", "os.system", b"\xff\x00", "x" * 5000]
-        await client.rpush(queue_key("greet"), *forged)  # type: ignore[misc]
+        forged: list[str | bytes] = [
+            "bell-greet",
+            "bell-greet",
+            "os.system",
+            b"\xff\x00",
+            "x" * 5000,
+        ]
+        await client.rpush(queue_key("greet"), *forged)
         assert (await found.run(Greet())).state == "done"
         async with asyncio.timeout(15):
-            while await client.llen(queue_key("greet")):  # type: ignore[misc]
+            while await client.llen(queue_key("greet")):
                 await asyncio.sleep(0.05)
         assert worker.process.returncode is None
         await client.flushall()
