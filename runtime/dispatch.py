@@ -116,7 +116,7 @@ class Dispatcher:
             key=key,
             reply_to=self._replies.number if wait else None,
         )
-        (stored,) = await self._put([asked])
+        (stored,) = await self._put([asked], again=key is not None)
         if wait and stored.fate == NEW:
             self._replies.expect(stored.id)
         return Receipt(stored.id, stored.fate == REPEATED)
@@ -147,14 +147,23 @@ class Dispatcher:
         except DatabaseAway as error:
             raise ServerAway(f"Postgres does not answer ({error})") from None
 
-    async def _put(self, asked: Sequence[Asked]) -> list[Stored]:
+    async def _put(self, asked: Sequence[Asked], *, again: bool = False) -> list[Stored]:
+        """Store; `again` allows to repeat when nobody knows whether it happened."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE_SECONDS
+        while True:
+            try:
+                return await self._put_once(asked)
+            except DatabaseAway as error:
+                if not again or loop.time() >= until:
+                    raise ServerAway(
+                        f"Postgres does not answer ({error}); unless the request had a key,"
+                        " look whether it was stored before you repeat it"
+                    ) from None
+
+    async def _put_once(self, asked: Sequence[Asked]) -> list[Stored]:
         try:
             stored = await asyncio.gather(*[self._batcher.put(one) for one in asked])
-        except DatabaseAway as error:
-            raise ServerAway(
-                f"Postgres does not answer ({error}); unless the request had a key,"
-                " look whether it was stored before you repeat it"
-            ) from None
         except RowRejected as error:
             raise InvalidEvent(f"Postgres cannot hold this event ({error})") from None
         for one in stored:

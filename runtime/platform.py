@@ -83,7 +83,7 @@ class AttemptPlatform:
         services, claimed = self._services, self._attempt.claimed
         self._in_transaction = True
         try:
-            async with services.database.engine() as connection, connection.transaction():
+            async with services.database.lent() as connection, connection.transaction():
                 if not await hold(connection, services.worker, claimed):
                     raise LeaseLost
                 await become(connection, claimed.tenant, services.database.roles)

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ log = Log("replies")
 
 LOOK_SECONDS = 1.0
 EARLY_AT_MOST = 10_000
+OUTCOMES = "SELECT id, state, result FROM outcome WHERE id = ANY ($1::bigint[])"
 STATES = {b"d": "done", b"x": "dead", b"c": "cancelled"}
 
 
@@ -40,9 +40,11 @@ class Replies:
         self.number = random.randrange(1, 2**31)  # noqa: S311 - a name, not a secret
         """Put into `reply_to` of invocations that somebody here waits for."""
         self._waiting: dict[int, list[asyncio.Future[None]]] = {}
-        self._early: deque[int] = deque(maxlen=EARLY_AT_MOST)
+        self._early: dict[int, None] = {}
+        """Ended before anybody waited, oldest first."""
         self._expected: set[int] = set()
         self._outcomes: Batcher[int, Outcome | None] = Batcher(self._fetch, 500)
+        self._connection: Connection | None = None
         self._listener = asyncio.create_task(self._listen())
         self._listening = asyncio.Event()
 
@@ -75,6 +77,7 @@ class Replies:
         # Look at once, unless Postgres is going to tell us and has not yet.
         look = invocation not in self._expected or invocation in self._early
         self._expected.discard(invocation)
+        self._early.pop(invocation, None)
         try:
             while True:
                 if not look:
@@ -114,17 +117,22 @@ class Replies:
             number = int(part)
             futures = self._waiting.pop(number, None)
             if futures is None:
-                self._early.append(number)  # its dispatch has not come back yet
+                self._early[number] = None  # its dispatch has not come back yet
+                if len(self._early) > EARLY_AT_MOST:
+                    del self._early[next(iter(self._early))]
                 continue
             for future in futures:
                 if not future.done():
                     future.set_result(None)
 
     async def _fetch(self, ids: list[int]) -> Sequence[Outcome | None]:
-        async with self._database.engine() as connection:
-            rows = await connection.fetch(
-                "SELECT id, state, result FROM outcome WHERE id = ANY ($1::bigint[])", ids
-            )
+        connection = self._connection
+        if connection is not None and not connection.is_closed():
+            with translated():
+                rows = await connection.fetch(OUTCOMES, ids)
+        else:
+            async with self._database.engine() as other:
+                rows = await other.fetch(OUTCOMES, ids)
         found = {
             row["id"]: Outcome(
                 row["id"],
@@ -149,12 +157,14 @@ class Replies:
                 with translated():
                     connection.add_termination_listener(lambda *_: lost.set())  # noqa: B023
                     await connection.add_listener(f"nexus_reply_{self.number}", self._told)
+                self._connection = connection
                 self._listening.set()
                 await lost.wait()
             except StateFault as error:
                 log.debug("not told of replies", error=type(error).__name__)
             finally:
                 self._listening.clear()
+                self._connection = None
                 if connection is not None:
                     connection.terminate()
             await asyncio.sleep(LOOK_SECONDS)

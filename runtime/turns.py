@@ -114,10 +114,11 @@ class Turns:
             except DatabaseAway:
                 self._pool.give_back(finished, wanted)
                 self._broken = True
-            except RowRejected as error:
-                self._pool.give_back([], wanted)
-                self._pool.reject(finished, str(error))
-            except (StatementFailed, Deadlock) as error:
+            except (RowRejected, StatementFailed, Deadlock) as error:
+                if finished and isinstance(error, RowRejected):
+                    self._pool.give_back([], wanted)
+                    self._pool.reject(finished, str(error))
+                    continue
                 log.error("a turn failed; trying again", error=str(error))
                 self._pool.give_back(finished, wanted)
                 await asyncio.sleep(1)

@@ -95,7 +95,12 @@ class Database:
             if roles:
                 server["role"] = ENGINE
             pool = asyncpg.create_pool(
-                dsn, min_size=0, max_size=maximum, timeout=CONNECT_SECONDS, server_settings=server
+                dsn,
+                min_size=0,
+                max_size=maximum,
+                timeout=CONNECT_SECONDS,
+                reset=_leave_as_it_is,
+                server_settings=server,
             )
             await pool
         return cls(dsn, pool, roles)
@@ -115,11 +120,28 @@ class Database:
                 yield connection
 
     @asynccontextmanager
+    async def lent(self) -> AsyncIterator[Connection]:
+        """Lend a connection to code that is not the engine's: what it sets ends with it."""
+        async with self.engine() as connection:
+            try:
+                yield connection
+            finally:
+                try:
+                    await connection.reset()
+                except BaseException:
+                    connection.terminate()
+                    raise
+
+    @asynccontextmanager
     async def tenant(self, tenant: int) -> AsyncIterator[Connection]:
         """Lend a transaction that sees one shop, and no other."""
-        async with self.engine() as connection, connection.transaction():
+        async with self.lent() as connection, connection.transaction():
             await become(connection, tenant, self.roles)
             yield connection
+
+
+async def _leave_as_it_is(_: Connection) -> None:
+    """Take a connection back without a round trip: the engine sets nothing on it."""
 
 
 async def become(connection: Connection, tenant: int, roles: bool) -> None:

@@ -63,10 +63,11 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
     try:
         command: Command = importlib.import_module(f"gateway.cli.{name}").COMMAND
         parser = _parser(command)
+        parsed, unknown = parser.parse_known_args(typed[1:])
         if command.passes_on:
-            parsed, parsed.options = parser.parse_known_args(typed[1:])
-        else:
-            parsed = parser.parse_args(typed[1:])
+            parsed.options = unknown
+        elif unknown:
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         return command.run(parsed, _environment(os.environ if environ is None else environ))
     except KeyboardInterrupt:
         return INTERRUPTED
