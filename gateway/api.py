@@ -1,7 +1,6 @@
 """The private function API: `POST /functions/{name}`, and where to ask how it went."""
 
 import asyncio
-import re
 from typing import Any
 
 import pydantic_core
@@ -9,16 +8,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from gateway.bodies import json_body, key_of
 from gateway.prefer import Preference, preference
 from gateway.problems import Problem
 from gateway.services import Opened, Services
 from runtime.dispatch import Outcome
-from runtime.event import EVENT_LIMIT_BYTES
 from state.ids import parse_id, public_id
 from state.invocations import InvocationDetail, Invocations
 from state.shops import INSTALLATION, shop_named
 
-KEY = re.compile(r"[!-~]{1,190}")
 LOOK_SECONDS = 5.0
 """A waiting request looks this often whether the gateway is about to stop."""
 
@@ -28,14 +26,19 @@ async def invoke(request: Request) -> Response:
     services: Services = request.app.state.services
     function = services.registry.named(request.path_params["name"])
     wanted = preference(request.headers.getlist("prefer"))
-    key = _key(request)
-    data = await _json_body(request)
+    key = key_of(request)
+    data = await json_body(request)
     opened = services.opened
     tenant = await _tenant(request, opened)
     receipt = await opened.dispatcher.dispatch_named(
         function.name, data, tenant=tenant, key=key, wait=wanted.wait_seconds > 0
     )
-    headers = {"Location": _address(function.name, receipt.id)}
+    name = public_id(receipt.id)
+    headers = {
+        "Location": f"/functions/{function.name}/invocations/{name}",
+        "Nexus-Invocation": name,
+        "Cache-Control": "no-store",
+    }
     if wanted.applied:
         headers["Preference-Applied"] = wanted.applied
     outcome = None
@@ -44,7 +47,7 @@ async def invoke(request: Request) -> Response:
         outcome = await opened.dispatcher.outcome(receipt.id, 0)
     if outcome is None and wanted.wait_seconds > 0:
         outcome = await _wait(services, opened, receipt.id, wanted.wait_seconds)
-    return _answer(receipt.id, outcome, wanted, headers)
+    return _answer(name, outcome, wanted, headers)
 
 
 async def look(request: Request) -> Response:
@@ -80,10 +83,8 @@ routes = [
 
 
 def _answer(
-    number: int, outcome: Outcome | None, wanted: Preference, headers: dict[str, str]
+    name: str, outcome: Outcome | None, wanted: Preference, headers: dict[str, str]
 ) -> Response:
-    name = public_id(number)
-    headers = {**headers, "Nexus-Invocation": name, "Cache-Control": "no-store"}
     if outcome is None and wanted.respond_async:
         accepted = {"id": name, "state": "waiting", "location": headers["Location"]}
         return JSONResponse(accepted, 202, headers)
@@ -135,72 +136,8 @@ async def _tenant(request: Request, opened: Opened) -> int:
     return shop.tenant
 
 
-def _key(request: Request) -> str | None:
-    value = request.headers.get("idempotency-key")
-    if value is None:
-        return None
-    if not KEY.fullmatch(value):
-        raise Problem(
-            400,
-            "invalid-key",
-            "Idempotency-Key has 1 to 190 visible ASCII characters, without spaces",
-            remedy="A UUID is a good key.",
-        )
-    return f"api:{value}"
-
-
-async def _json_body(request: Request) -> Any:
-    """Return the parsed body; none at all is an event without fields."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    body = await _bytes_of(request)
-    if not body and not media_type:
-        return {}
-    if media_type != "application/json":
-        raise Problem(
-            415,
-            "not-json",
-            "the body's media type is not application/json",
-            remedy="Send JSON with Content-Type: application/json.",
-            headers={"Accept-Post": "application/json"},
-        )
-    try:
-        return pydantic_core.from_json(body, allow_inf_nan=False)
-    except ValueError as error:
-        reason = str(error).partition("\n")[0]
-        raise Problem(
-            400, "malformed-json", f"the body is not JSON: {reason}", remedy="Send valid JSON."
-        ) from None
-
-
-async def _bytes_of(request: Request) -> bytes:
-    parts, size = [], 0
-    declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > EVENT_LIMIT_BYTES:
-        raise _too_large()
-    async for part in request.stream():
-        size += len(part)
-        if size > EVENT_LIMIT_BYTES:
-            raise _too_large()
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _too_large() -> Problem:
-    return Problem(
-        413,
-        "event-too-large",
-        f"the body is over {EVENT_LIMIT_BYTES:,} bytes",
-        remedy="Store the content elsewhere and send its id.",
-        headers={"Connection": "close"},
-    )
-
-
 def _unknown(detail: str) -> Problem:
     return Problem(404, "unknown-invocation", detail, remedy="Take the id from Nexus-Invocation.")
-
-
-def _address(function: str, number: int) -> str:
-    return f"/functions/{function}/invocations/{public_id(number)}"
 
 
 def _shown(found: InvocationDetail) -> dict[str, Any]:

@@ -7,16 +7,28 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from gateway import api, health, openapi
+from gateway import api, assets, health, live, openapi
 from gateway.doors import PrivateDoor
 from gateway.envelope import Envelope, Traffic
 from gateway.faults import HANDLERS, answer_fault
+from gateway.pages import decisions, invocations, login
+from gateway.pages.board import Boards
 from gateway.services import Services
-from gateway.tokens import internal_tokens
+from gateway.throttle import Throttle
+from gateway.tokens import admin_tokens, internal_tokens
+from gateway.watch import Watch
 from runtime.registry import Registry
 from runtime.settings import Settings
 
-PUBLIC: list[BaseRoute] = [*health.public, *openapi.routes]
+PUBLIC: list[BaseRoute] = [
+    *health.public,
+    *openapi.routes,
+    *assets.routes,
+    *login.routes,
+    *invocations.routes,
+    *decisions.routes,
+    *live.routes,
+]
 PRIVATE: list[BaseRoute] = [*api.routes, *health.private]
 
 
@@ -28,6 +40,7 @@ def create_app(settings: Settings, registry: Registry) -> Starlette:
     """
     services = Services(settings, registry)
     traffic = Traffic()
+    watch = Watch(services)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -35,10 +48,11 @@ def create_app(settings: Settings, registry: Registry) -> Starlette:
         try:
             yield
         finally:
+            await watch.aclose()
             await services.aclose()
 
     app = Starlette(
-        routes=[*PUBLIC, *PRIVATE],
+        routes=[*PRIVATE, *PUBLIC],  # looked through in order: the hot one first
         lifespan=lifespan,
         exception_handlers=HANDLERS,
         middleware=[
@@ -49,4 +63,8 @@ def create_app(settings: Settings, registry: Registry) -> Starlette:
     app.router.redirect_slashes = False  # a path has one spelling
     app.state.services = services
     app.state.traffic = traffic
+    app.state.watch = watch
+    app.state.boards = Boards(services)
+    app.state.admin = admin_tokens(settings)
+    app.state.throttle = Throttle()
     return app

@@ -54,6 +54,8 @@ async def metrics(request: Request) -> Response:
     services: Services = request.app.state.services
     lines: list[str] = []
     lines += _of_gateway(services.settings.app_version, request.app.state.traffic)
+    streams: int = request.app.state.watch.streams
+    lines += _family("nexus_gateway_streams", "gauge", "Live pages open now.", [({}, streams)])
     try:
         database = services.opened.database
         health = await database_health(database)

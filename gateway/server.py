@@ -6,9 +6,11 @@ import os
 import socket
 
 import uvicorn
+from starlette.applications import Starlette
 
 from gateway.app import create_app
-from gateway.services import Services, Stopping
+from gateway.services import Services
+from runtime.dispatch import dsn_of
 from runtime.errors import ConfigurationError
 from runtime.logs import Log, configure_logging
 from runtime.registry import Registry
@@ -26,9 +28,23 @@ BACKLOG = 2048
 class Server(uvicorn.Server):
     """uvicorn, with a stop that loses nothing."""
 
-    def __init__(self, config: uvicorn.Config, stopping: Stopping) -> None:
+    def __init__(self, app: Starlette) -> None:
+        config = uvicorn.Config(
+            app,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,  # Caddy writes it
+            server_header=False,
+            proxy_headers=False,  # Caddy's own headers are read where they are needed
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=FINISH_SECONDS,
+        )
         super().__init__(config)
-        self._stopping = stopping
+        services: Services = app.state.services
+        self._stopping = services.stopping
 
     def handle_exit(self, sig: int, frame: object) -> None:
         """Stop at the first signal; at the second, do not wait any longer.
@@ -72,33 +88,20 @@ def serve(settings: Settings, registry: Registry) -> int:
     """
     configure_logging(settings)
     _quiet_uvicorn()
+    dsn_of(settings)  # without an address there is nothing to wait for
     app = create_app(settings, registry)
-    listener = _listener(settings)
-    services: Services = app.state.services
-    config = uvicorn.Config(
-        app,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,  # Caddy writes it
-        server_header=False,
-        proxy_headers=False,  # Caddy's own headers are read where they are needed
-        backlog=BACKLOG,
-        timeout_graceful_shutdown=FINISH_SECONDS,
-    )
+    listener = listening(settings)
     for broken in registry.broken:
         log.error("function file does not import", function=broken.name, line=broken.line)
     host, port = listener.getsockname()[:2]
     log.info("gateway started", address=f"{host}:{port}")
-    server = Server(config, services.stopping)
+    server = Server(app)
     server.run(sockets=[listener])
     log.info("gateway stopped")
     return 0 if server.started else 1
 
 
-def _listener(settings: Settings) -> socket.socket:
+def listening(settings: Settings) -> socket.socket:
     """Return the listening socket: the inherited one, or one of our own."""
     if settings.gateway_fd is not None:
         try:

@@ -14,6 +14,7 @@ from state.changes import ChangeFeed
 from state.database import Database
 from state.errors import StateFault
 from state.migrate import pending
+from state.sessions import Sessions
 
 log = Log("gateway")
 
@@ -39,6 +40,7 @@ class Services:
         self.stopping = Stopping()
         self._opened: Opened | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._warned = False
 
     @property
     def opened(self) -> Opened:
@@ -80,10 +82,13 @@ class Services:
     async def _open(self) -> Opened:
         dsn = dsn_of(self.settings)
         missing = await pending(dsn)
-        if missing:
+        if missing and not self._warned:
             log.warning("the schema is behind; run ./nexus migrate", missing=len(missing))
+            self._warned = True
         database = await Database.open(dsn, application="nexus pages", maximum=CONNECTIONS)
         try:
+            if self.settings.login_code_sha256:
+                await Sessions(database).offer_code(self.settings.login_code_sha256)
             dispatcher = await Dispatcher.open(self.settings, self.registry)
         except BaseException:
             await database.aclose()

@@ -29,6 +29,11 @@ class Tokens:
                 found = one
         return found.hex() if found else None
 
+    @property
+    def newest(self) -> str:
+        """The fingerprint of the first secret."""
+        return self._digests[0].hex()
+
     def fingerprints(self) -> frozenset[str]:
         """Return the fingerprints of all that are good now."""
         return frozenset(digest.hex() for digest in self._digests)

@@ -29,7 +29,14 @@ MEANINGS = (
         ("name resolution", "lookup address", "onnect", "timed out", "Network is unreachable"),
         "the package index cannot be reached; check the network, or the proxy settings",
     ),
-    (("HASHES", "hash mismatch", "Hash mismatch"), "a package is not what was pinned; see above"),
+    (
+        ("from versions: none", "no version of"),
+        "the package index cannot be reached, or has nothing for this Python and this machine",
+    ),
+    (
+        ("HASHES", "hash mismatch", "Hash mismatch"),
+        "a package differs from what is pinned: the index or a cache is not to be trusted",
+    ),
     (("Permission denied", "os error 13"), "no permission to write there"),
 )
 
@@ -138,7 +145,6 @@ def install(venv: Path, requirements: Path, *, alone: bool) -> None:
     command += ["--require-hashes", "-r", str(requirements)]
     result = run([*command, "--no-deps"] if alone else command)
     if result.returncode:
-        sys.stderr.write(result.stdout)
         raise InstallError(meaning(result.stdout))
 
 
@@ -156,12 +162,12 @@ def run(command: list[str]) -> "subprocess.CompletedProcess[str]":
 
 
 def meaning(output: str) -> str:
-    """Return what an installer's output means, in one line."""
+    """Return what an installer's output means: one line, or its last ones when we do not know."""
     for signs, said in MEANINGS:
         if any(sign in output for sign in signs):
             return said
-    lines = output.strip().splitlines()
-    return lines[-1] if lines else "the installer failed without a word"
+    lines = [line for line in output.splitlines() if line.strip()]
+    return "\n  ".join(["cannot install:", *lines[-8:]])
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
@@ -40,6 +41,8 @@ def postgres_server(servers_folder: Path) -> Iterator[Postgres]:
     server = new_postgres(servers_folder / "postgres")
     with running(server.program(), servers_folder):
         asyncio.run(migrate(server.dsn))
+        closed = f"ALTER DATABASE {DATABASE} ALLOW_CONNECTIONS false"  # nobody may work in it
+        asyncio.run(statement(server, closed))
         yield server
 
 
@@ -70,14 +73,32 @@ async def statement(server: Postgres, text: str) -> None:
         await connection.close()
 
 
-@pytest.fixture
-async def database_dsn(postgres_server: Postgres) -> AsyncIterator[str]:
-    """A fresh, migrated database for one test, copied from the template."""
+@asynccontextmanager
+async def database_copy(server: Postgres) -> AsyncIterator[str]:
+    """A fresh, migrated database, copied from the template."""
     name = f"test_{os.getpid()}_{next(numbers)}"
     copy = f"CREATE DATABASE {name} TEMPLATE {DATABASE} STRATEGY FILE_COPY"
-    await statement(postgres_server, copy)
-    yield database_named(postgres_server, name)
-    await statement(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+    await statement(server, copy)
+    try:
+        yield database_named(server, name)
+    finally:
+        await statement(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def database_dsn(postgres_server: Postgres) -> AsyncIterator[str]:
+    """A fresh, migrated database for one test."""
+    async with database_copy(postgres_server) as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="module")
+def module_database_dsn(postgres_server: Postgres) -> Iterator[str]:
+    """A fresh, migrated database for all tests of a module."""
+    with asyncio.Runner() as runner:
+        copy = database_copy(postgres_server)
+        yield runner.run(copy.__aenter__())
+        runner.run(copy.__aexit__(None, None, None))
 
 
 @pytest.fixture

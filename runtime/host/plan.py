@@ -57,11 +57,9 @@ def make_plan(settings: Settings, environ: Mapping[str, str], layout: Layout) ->
     """Work out what to run.
 
     Raises:
-        ConfigurationError: production lacks a setting.
+        ConfigurationError: a setting makes no sense.
         HostFault: the machine does not let us.
     """
-    if settings.production:
-        refuse_to_guess(settings)
     remarks: list[str] = []
     ports = Ports(layout)
     port = _port(ports, "public", settings.port, remarks)
@@ -105,19 +103,6 @@ def make_plan(settings: Settings, environ: Mapping[str, str], layout: Layout) ->
     )
 
 
-def refuse_to_guess(settings: Settings) -> None:
-    """Raise when production lacks what only its operator can know.
-
-    Raises:
-        ConfigurationError: with the names of all that is missing.
-    """
-    needed = ["postgres_dsn", "redis_url", "chroma_url"]
-    needed += ["encryption_key", "internal_api_token", "admin_token"]
-    missing = [name.upper() for name in needed if getattr(settings, name) is None]
-    if missing:
-        raise ConfigurationError(f"NEXUS_ENV=production needs {', '.join(missing)}")
-
-
 def _processes(
     environment: Mapping[str, str],
     gateway_only: Mapping[str, str],
@@ -146,7 +131,8 @@ def _processes(
                 ready=both(accepts(gateway.fileno()), answers_http(_port_of(gateway), "/healthz")),
             )
         elif name == "web":
-            door = answers_http(int(environment["PORT"]), "/healthz")
+            # Asked at the private door: in production the public one knows no "localhost".
+            door = answers_http(int(environment["NEXUS_PRIVATE_PORT"]), "/healthz")
             program = replace(program, ready=door, shown="error")
         elif argv[4:5] == ["work"]:
             program = replace(program, ready=holds_lease(environment["POSTGRES_DSN"]))

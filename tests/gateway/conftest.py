@@ -1,15 +1,17 @@
 """The application in this process, on real servers, and a client that speaks to it."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import httpx2
 import pytest
 from starlette.applications import Starlette
 
 from gateway.app import create_app
+from gateway.server import Server
 from gateway.services import Services
 from runtime.registry import Registry, load_registry
 from runtime.settings import Settings
@@ -21,6 +23,19 @@ ADMIN_TOKEN = "admin-" + "t" * 32
 ORIGIN = "http://nexus.test"
 
 Client: TypeAlias = httpx2.AsyncClient
+
+
+class Served(NamedTuple):
+    """A running server."""
+
+    app: Starlette
+    server: Server
+    origin: str
+
+    @property
+    def database(self) -> Database:
+        services: Services = self.app.state.services
+        return services.opened.database
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +58,19 @@ async def client_of(application: Starlette, **headers: str) -> AsyncIterator[Cli
         transport=transport, base_url=ORIGIN, headers=headers, timeout=30
     ) as client:
         yield client
+
+
+@pytest.fixture
+async def served(settings: Settings, registry: Registry) -> AsyncIterator[Served]:
+    """The application behind a real uvicorn, since streams do not end."""
+    application = create_app(settings, registry)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = Server(application)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        await until(lambda: server.started)
+        yield Served(application, server, f"http://127.0.0.1:{listener.getsockname()[1]}")
+        server.should_exit = True
+        await serving
 
 
 @pytest.fixture
@@ -79,5 +107,5 @@ async def worker(settings: Settings, registry: Registry) -> AsyncIterator[None]:
 async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
     """Wait for a condition, with a deadline."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - of other processes too
+        while not condition():
             await asyncio.sleep(0.01)

@@ -90,7 +90,7 @@ async def test_a_waiting_request_learns_that_its_invocation_was_cancelled(
     invocations = Invocations(database)
     waiting = asyncio.create_task(api.post("/functions/hello", json={}))
     async with asyncio.timeout(10):
-        while not (found := await invocations.page()):  # noqa: ASYNC110 - no event for it
+        while not (found := await invocations.page()):
             await asyncio.sleep(0.02)
     await invocations.cancel(found[0].id, actor="test")
     answer = await waiting

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
@@ -73,3 +74,13 @@ def test_as_root_postgres_runs_as_another_account_even_below_a_closed_folder(
     with running(server.program(), tmp_path) as process:
         assert Path(f"/proc/{process.pid}").stat().st_uid != 0
         socket.create_connection(("127.0.0.1", server.port)).close()
+
+
+async def test_a_lost_password_is_replaced_not_mourned(tmp_path: Path) -> None:
+    first = new_postgres(tmp_path / "postgres")
+    second = replace(first, password="another one")
+    second.prepare()
+    with running(second.program(), tmp_path):
+        connection = await asyncpg.connect(second.dsn.replace("another one", "another%20one"))
+        assert await connection.fetchval("SELECT 1") == 1
+        await connection.close()

@@ -1,0 +1,1 @@
+"""Pages: complete at their address, in the viewer's language, live where a script runs."""

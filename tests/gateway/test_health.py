@@ -1,0 +1,93 @@
+"""What balancers, platforms and Prometheus are told."""
+
+from starlette.applications import Starlette
+
+from gateway.app import create_app
+from runtime.registry import Registry
+from runtime.settings import Settings
+from state.database import Database, connect
+from tests.gateway.conftest import BEARER, Client, client_of
+from tests.gateway.people import sign_in
+
+
+async def test_everybody_may_ask_whether_the_gateway_lives(outside: Client) -> None:
+    answer = await outside.get("/healthz")
+
+    assert answer.json() == {"status": "ok"}
+    assert "4.0" not in answer.text
+
+
+async def test_without_a_worker_it_is_not_ready(api: Client) -> None:
+    answer = await api.get("/readyz")
+
+    assert answer.status_code == 503
+    assert answer.json()["ready"] is False
+    assert answer.json()["checks"]["workers"] == "0"
+    assert answer.json()["checks"]["postgres"] == "answers"
+
+
+async def test_with_a_worker_it_is_ready(api: Client, worker: None) -> None:
+    await api.post("/functions/hello", json={})  # once answered, a worker is there
+    answer = await api.get("/readyz")
+
+    assert answer.status_code == 200
+    assert answer.json()["checks"]["workers"] == "1"
+
+
+async def test_a_schema_that_is_behind_is_not_ready(api: Client, database: Database) -> None:
+    connection = await connect(database.dsn, application="test", role=None)
+    await connection.execute("DELETE FROM migration WHERE name LIKE '0002%'")
+    await connection.close()
+    answer = await api.get("/readyz")
+
+    assert answer.status_code == 503
+    assert "nexus migrate" in answer.json()["checks"]["schema"]
+
+
+async def test_metrics_count_invocations_and_requests(api: Client, worker: None) -> None:
+    await api.post("/functions/hello", json={})
+    answer = await api.get("/metrics")
+
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert 'nexus_invocations{function="hello",state="done"} 1' in answer.text
+    assert 'nexus_gateway_requests_total{door="private",status="200"} 1' in answer.text
+    assert "nexus_workers 1" in answer.text
+    assert "nexus_postgres_up 1" in answer.text
+
+
+async def test_while_postgres_is_away_the_gateway_lives_and_says_so(
+    settings: Settings, registry: Registry
+) -> None:
+    nowhere = settings.model_validate(
+        {**settings.model_dump(), "postgres_dsn": "postgresql://nobody@127.0.0.1:1/nexus"}
+    )
+    application = create_app(nowhere, registry)
+    signed_in = {"Accept": "text/html", "Cookie": "nexus=x"}
+    async with application.router.lifespan_context(application), client_of(application) as client:
+        alive = await client.get("/healthz")
+        ready = await client.get("/readyz", headers=BEARER)
+        counted = await client.get("/metrics", headers=BEARER)
+        invoked = await client.post("/functions/hello", json={}, headers=BEARER)
+        page = await client.get("/invocations", headers=signed_in)
+
+    assert alive.status_code == 200
+    assert ready.status_code == 503
+    assert ready.json()["checks"]["postgres"] == "away"
+    assert "nexus_postgres_up 0" in counted.text
+    assert invoked.status_code == 503
+    assert invoked.headers["retry-after"]
+    assert page.status_code == 503
+    assert "The database does not answer" in page.text
+
+
+async def test_a_bug_is_told_with_a_number_and_nothing_else(app: Starlette, capfd: object) -> None:
+    app.state.boards = None  # whatever goes wrong inside
+    async with client_of(app, Accept="text/html") as client:
+        await sign_in(client)
+        answer = await client.get("/invocations", headers={"X-Request-Id": "12345678-abc"})
+
+    assert answer.status_code == 500
+    assert "12345678-abc" in answer.text
+    assert answer.headers["x-request-id"] == "12345678-abc"
+    assert "NoneType" not in answer.text
+    assert "Traceback" not in answer.text
