@@ -56,7 +56,12 @@ def create_app(settings: Settings, registry: Registry) -> Starlette:
         lifespan=lifespan,
         exception_handlers=HANDLERS,
         middleware=[
-            Middleware(Envelope, on_bug=answer_fault, traffic=traffic),
+            Middleware(
+                Envelope,
+                on_bug=answer_fault,
+                traffic=traffic,
+                stopping=services.stopping.begun,
+            ),
             Middleware(PrivateDoor, tokens=internal_tokens(settings)),
         ],
     )

@@ -1,5 +1,6 @@
 """What surrounds every answer: security headers, an id to quote, and a last resort for bugs."""
 
+import asyncio
 import re
 import time
 import uuid
@@ -47,8 +48,12 @@ class Traffic:
 class Envelope:
     """The outermost layer of the application."""
 
-    def __init__(self, app: ASGIApp, on_bug: OnBug, traffic: Traffic) -> None:
+    def __init__(
+        self, app: ASGIApp, on_bug: OnBug, traffic: Traffic, stopping: asyncio.Event
+    ) -> None:
+        """Wrap an application; once `stopping` is set, every answer closes its connection."""
         self._app = app
+        self._stopping = stopping
         self._on_bug = on_bug
         self._traffic = traffic
 
@@ -71,6 +76,8 @@ class Envelope:
                 present = {name for name, _ in headers}
                 headers += [each for each in HEADERS.items() if each[0] not in present]
                 headers.append((b"x-request-id", request_id.encode()))
+                if self._stopping.is_set():
+                    headers.append((b"connection", b"close"))
             await send(message)
 
         try:

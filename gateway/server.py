@@ -21,7 +21,9 @@ log = Log("gateway")
 FINISH_SECONDS = 15
 ANSWER_SECONDS = 12.0
 """Who still waits for a result then is told where to ask for it."""
-REQUEST_IN_SECONDS = 1.0
+IDLE_CLOSED_SECONDS = 2.5
+"""Longer than Caddy keeps an idle connection (Caddyfile, keepalive): it closes them, never we."""
+KEEP_ALIVE_SECONDS = 75
 BACKLOG = 2048
 
 
@@ -40,6 +42,7 @@ class Server(uvicorn.Server):
             server_header=False,
             proxy_headers=False,  # Caddy's own headers are read where they are needed
             backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=FINISH_SECONDS,
         )
         super().__init__(config)
@@ -60,24 +63,26 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         self._stopping.begin(ANSWER_SECONDS)
-        await self._requests_in()
+        await self._idle_closed()
         await super().shutdown(sockets)
 
-    async def _requests_in(self) -> None:
-        """Wait for the request of connections that were just accepted.
+    async def _idle_closed(self) -> None:
+        """Wait until Caddy has closed its idle connections, and new ones have had their request.
 
-        uvicorn would close them as idle, and a caller would see a reset instead of an answer.
+        uvicorn would close them itself, and a caller whose request is just on its way would see a
+        reset instead of an answer. Every answer from now on closes its connection (Envelope).
         """
         loop = asyncio.get_running_loop()
-        until = loop.time() + REQUEST_IN_SECONDS
+        until = loop.time() + IDLE_CLOSED_SECONDS
         connections = self.server_state.connections
-        while loop.time() < until and any(map(_silent, connections)):  # noqa: ASYNC110 - no event
+        while loop.time() < until and any(map(_idle, connections)):  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.01)
 
 
-def _silent(connection: object) -> bool:
-    """Say whether no request has come in on this connection yet."""
-    return getattr(connection, "cycle", None) is None
+def _idle(connection: object) -> bool:
+    """Say whether no request is being served on this connection."""
+    cycle = getattr(connection, "cycle", None)
+    return cycle is None or bool(getattr(cycle, "response_complete", True))
 
 
 def serve(settings: Settings, registry: Registry) -> int:

@@ -48,6 +48,7 @@ def site(folder: Path, postgres_dsn: str, redis_url: str, **more: str) -> Iterat
         "PORT": str(port),
         "NEXUS_PRIVATE_PORT": str(private),
         "GATEWAY_ADDR": f"127.0.0.1:{gateway}",
+        "NEXUS_DRAIN_SECONDS": "1",
         **more,
     }
     environment = {**clean_environment(), "PYTHONPATH": str(HOME), **settings}

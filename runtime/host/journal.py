@@ -124,14 +124,17 @@ def parsed(text: str) -> dict[str, object] | None:
 def readable(line: Mapping[str, object]) -> str:
     """Return a JSON log line as a person reads it, on one line (a trace on more)."""
     record = dict(line)
-    moment = str(record.pop("at", datetime.now(UTC).isoformat()))
+    moment, seconds = str(record.pop("at", "")), record.pop("ts", None)  # ours; Caddy's
+    if isinstance(seconds, int | float):
+        moment = datetime.fromtimestamp(seconds, UTC).isoformat()
     level = str(record.pop("level", "info"))
     message = record.pop("message", record.pop("msg", ""))
     trace = record.pop("trace", None)
     record.pop("from", None)
     fields = " ".join(f"{key}={value}" for key, value in record.items())
     mark = "" if SEVERITY.get(level, 1) < SEVERITY["warning"] else f"{level.upper()} "
-    text = f"{_clock(moment)} {mark}{message}{'  ' if fields else ''}{fields}"
+    clock = f"{_clock(moment)} " if moment else ""
+    text = f"{clock}{mark}{message}{'  ' if fields else ''}{fields}"
     return f"{text}\n{trace}" if trace else text
 
 

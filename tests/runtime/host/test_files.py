@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -118,6 +119,9 @@ def test_a_log_line_is_read_by_people() -> None:
     shown = readable(line)
     assert "ERROR m" in shown
     assert shown.endswith("\nT\nU")
+    assert re.match(
+        r"\d\d:\d\d:\d\d WARN", readable({"ts": 1795457223.3, "level": "warn", "msg": "m"})
+    )
 
 
 def test_a_taken_port_is_replaced_by_a_free_one_which_is_kept(tmp_path: Path) -> None:
