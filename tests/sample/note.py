@@ -19,5 +19,5 @@ class Note(Event):
 async def note(event: Note, ctx: Context) -> None:
     """Append the line once the time is over."""
     await asyncio.sleep(event.seconds)
-    with Path(event.file).open("a") as file:  # noqa: ASYNC230 - one small line
+    with Path(event.file).open("a") as file:
         file.write(f"{event.line} {ctx.attempt}\n")
