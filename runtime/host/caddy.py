@@ -18,6 +18,7 @@ TUNED = (
         "UPSTREAM_TIMEOUT",
         "UPSTREAM_TRY",
         "UPSTREAM_REFRESH",
+        "UPSTREAM_KEEPALIVE",
         "UPSTREAM_MODE",
         "GATEWAY_HOST",
         "GATEWAY_PORT",
