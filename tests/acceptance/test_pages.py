@@ -204,7 +204,7 @@ async def test_without_scripts_pages_are_complete(
     await page.until("location.pathname === '/invocations'")
 
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", moment)
-    assert await page.value("!!document.querySelector('.notice.good')")
+    assert await page.until("!!document.querySelector('.notice.good')")
 
 
 WHERE = """
