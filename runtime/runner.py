@@ -180,11 +180,13 @@ class Runner:
     async def _tick(self) -> None:
         """Look into Postgres once a second, bell or no bell."""
         orphaned = Orphaned()
+        before: set[str] = set()
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            for name in self._rung:  # rang a second ago, and there was nothing
+            for name in before & self._rung:  # rang a second ago, and there was nothing
                 self._services.ringer.clear(name)
-            self._rung.clear()
+                self._rung.discard(name)
+            before = set(self._rung)
             self.pool.look(self.pool.served)
             if self.pool.running():
                 self._busy_at = time.monotonic()
