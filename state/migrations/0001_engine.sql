@@ -42,6 +42,7 @@ CREATE TABLE once (                     -- idempotency keys, kept for seven days
 );
 CREATE INDEX once_age ON once (created_at);
 
+-- A queue empties and fills again: giving its pages back would lock everybody out for nothing.
 CREATE TABLE work (                     -- what is still owed: small, hot, deleted when done
     id bigint PRIMARY KEY,
     tenant int NOT NULL,
@@ -54,7 +55,7 @@ CREATE TABLE work (                     -- what is still owed: small, hot, delet
     crashes smallint NOT NULL DEFAULT 0,
     suspect boolean NOT NULL DEFAULT false  -- was in flight in a crash: runs alone until it ends
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
-        autovacuum_vacuum_cost_delay = 0);
+        autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
 CREATE INDEX work_ready ON work (fn, tenant, run_at, id)
     WHERE worker IS NULL AND lane IS NULL AND NOT suspect;
 CREATE INDEX work_suspect ON work (fn, run_at) WHERE worker IS NULL AND lane IS NULL AND suspect;
@@ -72,7 +73,7 @@ CREATE TABLE lane (                     -- who may run the line, and under which
     suspect boolean NOT NULL DEFAULT false,  -- its head is one
     PRIMARY KEY (tenant, lane)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
-        autovacuum_vacuum_cost_delay = 0);
+        autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
 CREATE INDEX lane_ready ON lane (fn, tenant, run_at)
     WHERE worker IS NULL AND run_at IS NOT NULL AND NOT suspect;
 CREATE INDEX lane_suspect ON lane (fn, run_at)
