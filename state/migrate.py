@@ -11,11 +11,12 @@ from pathlib import Path
 
 import asyncpg
 
-from state.database import Connection, connect
+from state.database import Connection, connect, has_roles
 from state.errors import DatabaseUnfit, translated
 
 HERE = Path(__file__).parent
 LOCK = 7_306_093_271  # any number; only ours use it
+ISOLATION = "isolation.sql"
 ROLES = ("nexus_engine", "nexus_app")
 OLDEST_VERSION = 150_000
 
@@ -29,7 +30,7 @@ CREATE TABLE IF NOT EXISTS migration (
 def files() -> tuple[list[Path], list[Path]]:
     """Return the migrations (run once) and the code (applied when changed), in order."""
     migrations = sorted((HERE / "migrations").glob("*.sql"))
-    return migrations, [*sorted((HERE / "routines").glob("*.sql")), HERE / "isolation.sql"]
+    return migrations, [*sorted((HERE / "routines").glob("*.sql")), HERE / ISOLATION]
 
 
 async def migrate(dsn: str) -> list[str]:
@@ -58,9 +59,11 @@ async def pending(dsn: str) -> list[str]:
     finally:
         await connection.close()
     migrations, code = files()
-    return [path.name for path in migrations if path.name not in done] + [
-        path.name for path in code if done.get(path.name) != _checksum(path)
-    ]
+    missing = [path.name for path in migrations if path.name not in done]
+    missing += [path.name for path in code if done.get(path.name) != _checksum(path)]
+    if missing == [ISOLATION] and not await has_roles(dsn):
+        return []  # a server that forbids roles: there is nothing to apply it to
+    return missing
 
 
 async def _check_version(connection: Connection) -> None:
@@ -90,10 +93,10 @@ async def _apply(connection: Connection) -> list[str]:
                 f"migration {path.name} was changed after it ran here; add a new one instead"
             )
     for path in code:
-        if path.name == "isolation.sql" and not roles:
+        if path.name == ISOLATION and not roles:
             continue
         # New tables need their policies even when the policies' own text stayed the same.
-        if done.get(path.name) != _checksum(path) or (applied and path.name == "isolation.sql"):
+        if done.get(path.name) != _checksum(path) or (applied and path.name == ISOLATION):
             applied.append(await _run(connection, path))
     return applied
 

@@ -1,0 +1,59 @@
+"""A managed Postgres that forbids roles: everything works, and it is said what is missing."""
+
+import logging
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+
+from runtime import Context, Event, function
+from runtime.host.postgres import Postgres
+from runtime.settings import Settings
+from state.database import Database
+from state.migrate import migrate, pending
+from tests.conftest import statement
+from tests.runtime.harness import working
+
+
+@pytest.fixture
+async def plain_dsn(postgres_server: Postgres) -> AsyncIterator[str]:
+    """A database of a user who may not create or take on roles."""
+    name = f"plain_{os.getpid()}"
+    await statement(postgres_server, f"CREATE ROLE {name} LOGIN PASSWORD 'plain'")
+    await statement(postgres_server, f"CREATE DATABASE {name} OWNER {name} TEMPLATE template0")
+    host = postgres_server.dsn.rpartition("@")[2].partition("/")[0]
+    yield f"postgresql://{name}:plain@{host}/{name}"
+    await statement(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+    await statement(postgres_server, f"DROP ROLE {name}")
+
+
+class Ask(Event):
+    what: str = ""
+
+
+@function()
+async def answer(event: Ask, ctx: Context) -> str:
+    """Answer inside a transaction."""
+    async with ctx.transaction() as transaction:
+        return str(await transaction.connection.fetchval("SELECT current_user"))
+
+
+async def test_without_roles_functions_run_and_the_worker_says_so(
+    settings: Settings, plain_dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await migrate(plain_dsn)
+    database = await Database.open(plain_dsn, application="test")
+    assert not database.roles
+    await database.aclose()
+    plain = settings.model_copy(update={"postgres_dsn": type(settings.postgres_dsn)(plain_dsn)})
+    with caplog.at_level(logging.WARNING, "nexus.worker"):
+        async with working(plain, [answer]) as found:
+            outcome = await found.run(Ask())
+    assert str(outcome.result).startswith('"plain_')
+    assert "this server forbids roles" in caplog.text
+
+
+async def test_without_roles_nothing_stays_pending(plain_dsn: str) -> None:
+    await migrate(plain_dsn)
+    assert await pending(plain_dsn) == []
+    assert await migrate(plain_dsn) == []
