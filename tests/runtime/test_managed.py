@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator
 
 import pytest
+from pydantic import SecretStr
 
 from runtime import Context, Event, function
 from runtime.host.postgres import Postgres
@@ -45,7 +46,7 @@ async def test_without_roles_functions_run_and_the_worker_says_so(
     database = await Database.open(plain_dsn, application="test")
     assert not database.roles
     await database.aclose()
-    plain = settings.model_copy(update={"postgres_dsn": type(settings.postgres_dsn)(plain_dsn)})
+    plain = settings.model_copy(update={"postgres_dsn": SecretStr(plain_dsn)})
     with caplog.at_level(logging.WARNING, "nexus.worker"):
         async with working(plain, [answer]) as found:
             outcome = await found.run(Ask())
