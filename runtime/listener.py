@@ -8,7 +8,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +27,7 @@ log = Log("bells")
 
 WAIT_SECONDS = 5
 HEARTBEAT_SECONDS = 10
+CANCELLATIONS, CANCEL_AGAIN_SECONDS = 20, 0.1
 SHOWN_SECONDS = 35
 """A worker that was killed disappears from `rq info` after this."""
 
@@ -47,15 +48,19 @@ class Listener:
         self._client = open_redis(url, wait_seconds=WAIT_SECONDS + 5)
         self._name = f"nexus-{socket.gethostname()}-{os.getpid()}"
         self._birth = _now()
+        self._closing = False
         self._jobs: dict[str, Any] = {
             name: _job_fields(name, number) for name, number in numbers.items()
         }
 
     async def run(self) -> None:
         """Listen until cancelled; a Redis that is away is tried again each second."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._patiently(self._listen))
-            group.create_task(self._patiently(self._show))
+        parts = [asyncio.create_task(self._patiently(each)) for each in (self._listen, self._show)]
+        try:
+            await asyncio.wait(parts)
+        finally:
+            self._closing = True
+            await _cancelled(parts)
 
     async def aclose(self) -> None:
         """Take this worker off the list, if Redis answers at once."""
@@ -72,12 +77,12 @@ class Listener:
 
     async def _patiently(self, part: Callable[[], Any]) -> None:
         away = False
-        while True:
+        while not self._closing:
             try:
                 await part()
                 away = False
             except (redis.RedisError, OSError) as error:
-                if not away:
+                if not away and not self._closing:
                     log.warning(
                         "Redis does not answer; work is found by looking into Postgres",
                         error=type(error).__name__,
@@ -122,6 +127,17 @@ class Listener:
             "python_version": sys.version.partition(" ")[0],
             "state": "busy",
         }
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel until they end: redis-py 8.1 swallows a cancellation while it connects."""
+    for _ in range(CANCELLATIONS):
+        for task in tasks:
+            task.cancel()
+        _, left = await asyncio.wait(tasks, timeout=CANCEL_AGAIN_SECONDS)
+        if not left:
+            return
+    log.warning("a connection to Redis does not end")
 
 
 def _now() -> str:

@@ -8,6 +8,7 @@ import pytest
 import redis.asyncio as redis
 
 from runtime.bell import job_key, queue_key
+from runtime.listener import Listener
 from runtime.registry import load_registry
 from runtime.settings import Settings
 from tests.runtime.harness import ROOT, platform, worker_process
@@ -117,3 +118,17 @@ async def test_forged_and_doubled_bells_cost_a_look_and_nothing_else(
         await client.flushall()
         assert (await found.run(Greet())).state == "done"
         await client.aclose()
+
+
+async def test_a_listener_ends_whenever_it_is_cancelled(redis_url: str) -> None:
+    """redis-py 8.1 swallows a cancellation while it connects."""
+    for turns_of_the_loop in range(40):
+        listener = Listener(redis_url, {"greet": 1}, lambda _: None)
+        task = asyncio.create_task(listener.run())
+        for _ in range(turns_of_the_loop):
+            await asyncio.sleep(0)
+        task.cancel()
+        async with asyncio.timeout(1.5):
+            await asyncio.wait([task])
+        assert task.cancelled()
+        await listener.aclose()
