@@ -162,10 +162,13 @@ class Turns:
     async def _reconnect(self) -> None:
         for connection in self._connections:
             connection.terminate()
-        self._connections = [
-            await connect(self._dsn, application="nexus worker", role=self._role, settings=PLANNER)
-            for _ in range(LOOPS)
-        ]
+        self._connections = []
+        for _ in range(LOOPS):  # one by one: what is open is closed whatever happens to the next
+            self._connections.append(
+                await connect(
+                    self._dsn, application="nexus worker", role=self._role, settings=PLANNER
+                )
+            )
         first = self._connections[0]
         with translated():
             await first.add_listener("nexus_wake", lambda *given: self._told(str(given[-1])))

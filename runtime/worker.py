@@ -7,6 +7,7 @@ does afterwards can commit.
 import asyncio
 import signal
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 import uvloop
@@ -54,9 +55,23 @@ async def work(
     """
     for broken in registry.broken:
         log.error("a function file does not import; the others run", file=str(broken))
+    async with AsyncExitStack() as closing:
+        return await _work(settings, registry, tuple(only), clock, quarantine, closing)
+
+
+async def _work(
+    settings: Settings,
+    registry: Registry,
+    only: tuple[str, ...],
+    clock: bool,
+    quarantine: bool,
+    closing: AsyncExitStack,
+) -> int:
+    """Put the parts together and run them; `closing` closes them, the last one first."""
     dsn = dsn_of(settings)
     try:
         database = await Database.open(dsn, application="nexus attempts", maximum=8)
+        closing.push_async_callback(database.aclose)
         async with database.engine() as connection:
             numbered = await NumberedRegistry.load(connection, registry)
     except DatabaseAway as error:
@@ -64,7 +79,10 @@ async def work(
     await _check_durability(settings, database)
     if not database.roles:
         log.warning("this server forbids roles: only the queries keep shops apart")
-    served = dict(numbered.served(tuple(only)))
+    served = dict(numbered.served(only))
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
+    ringer = Ringer(redis_url)
+    closing.push_async_callback(ringer.aclose)
     lease = Lease(
         dsn,
         seconds=settings.lease_seconds,
@@ -72,35 +90,27 @@ async def work(
         roles=database.roles,
         fns=list(served),
     )
-    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
-    ringer = Ringer(redis_url)
     later: list[Runner] = []  # the lease needs the runner's ears, the runner the lease's number
     number = await lease.start(_relay(later))
+    closing.push_async_callback(lease.stop)
     steps = Steps(database, number)
+    closing.push_async_callback(steps.aclose)
     services = Services(database, numbered, ringer, steps, number)
     runner = Runner(settings, services, served, lease, quarantine)
     later.append(runner)
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, runner.stop)
     background: list[Any] = []
-    listener = None
     if redis_url and not quarantine:
         numbers = {function.name: fn for fn, function in reversed(served.items())}
         listener = Listener(redis_url, numbers, runner.heard)
+        closing.push_async_callback(listener.aclose)
         background.append(listener.run())
     if clock:
         background.append(Clock(database, numbered).run())
     names = sorted({function.name for function in served.values()})
     log.info("worker started", worker=number, functions=len(names), quarantine=quarantine)
-    try:
-        code = await runner.run(background)
-    finally:
-        await steps.aclose()
-        await lease.stop()
-        if listener is not None:
-            await listener.aclose()
-        await ringer.aclose()
-        await database.aclose()
+    code = await runner.run(background)
     log.info("worker stopped", worker=number)
     return code
 

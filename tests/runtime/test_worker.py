@@ -8,7 +8,9 @@ from pydantic import BaseModel
 
 from runtime import Cancel, Context, Event, Merge, Retry, Snooze, function
 from runtime.errors import StepError
+from runtime.registry import Registry
 from runtime.settings import Settings
+from runtime.worker import work
 from state.ids import public_id
 from tests.runtime.harness import working
 
@@ -372,3 +374,17 @@ async def test_without_redis_work_is_found_all_the_same(settings: Settings) -> N
     away = settings.model_copy(update={"redis_url": None, "notify_wake": False})
     async with working(away, [plain]) as platform:
         assert (await platform.run(Task(), seconds=5)).result == '"found"'
+
+
+async def test_a_worker_may_be_cancelled_at_any_moment_of_its_start(settings: Settings) -> None:
+    @function()
+    async def plain(event: Task, ctx: Context) -> None: ...
+
+    for turns_of_the_loop in range(0, 120, 3):
+        task = asyncio.create_task(work(settings, Registry([plain], [])))
+        for _ in range(turns_of_the_loop):
+            await asyncio.sleep(0.0005)
+        task.cancel()
+        async with asyncio.timeout(10):
+            await asyncio.wait([task])
+        assert task.cancelled()
