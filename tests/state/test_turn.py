@@ -280,16 +280,18 @@ async def test_merged_events_are_one_run_of_the_newest(desk: Desk, other: Desk) 
 
 
 async def test_a_stream_of_merged_events_starts_at_the_cap(desk: Desk, other: Desk) -> None:
-    numbers = await number_functions(desk.connection, [Declared("merging", 0.05, 0.2)])
-    fn = numbers["merging"]
+    # A quiet time that no machine needs between two statements: only the cap can end it.
+    numbers = await number_functions(desk.connection, [Declared("patient", 1.5, 2.0)])
+    fn = numbers["patient"]
     loop = asyncio.get_running_loop()
     began = loop.time()
     claimed: list[Claimed] = []
     while not claimed:
-        await desk.ask("{}", fn=fn, lane=5, delay_seconds=0.05, cap_seconds=0.2)
+        await desk.ask("{}", fn=fn, lane=5, delay_seconds=1.5, cap_seconds=2.0)
         claimed = await other.claim(fn=fn)
-        assert loop.time() - began < 5, "never started"
-    assert loop.time() - began >= 0.19
+        assert loop.time() - began < 10, "never started"
+    assert loop.time() - began >= 1.99
+    assert len(claimed[0].merged or ()) > 1
 
 
 async def test_what_is_claimed_while_others_dispatch_is_always_handed_over(
