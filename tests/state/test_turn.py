@@ -50,7 +50,7 @@ def end(claimed: Claimed, kind: bytes = DONE, **fields: object) -> Finish:
 async def open_desk(dsn: str) -> Desk:
     connection = await connect(dsn, application="test", settings=PLANNER)
     numbers = await number_functions(
-        connection, [Declared("plain", None, None), Declared("merging", 0.05, 0.2)]
+        connection, [Declared("plain", None, None), Declared("merging", 0.5, 2.0)]
     )
     return Desk(connection, await register_worker(connection, 30, False), numbers["plain"])
 
@@ -260,10 +260,10 @@ async def test_within_a_lane_ids_follow_the_order_of_commits(desk: Desk, other: 
 
 
 async def test_merged_events_are_one_run_of_the_newest(desk: Desk, other: Desk) -> None:
-    numbers = await number_functions(desk.connection, [Declared("merging", 0.05, 0.2)])
+    numbers = await number_functions(desk.connection, [Declared("merging", 0.5, 2.0)])
     fn = numbers["merging"]
     for text in ('"one"', '"two"', '"three"'):
-        await desk.ask(text, fn=fn, lane=5, delay_seconds=0.05, cap_seconds=0.2)
+        await desk.ask(text, fn=fn, lane=5, delay_seconds=0.5, cap_seconds=2.0)
     assert await desk.claim(fn=fn) == []
     claimed: list[Claimed] = []
     async with asyncio.timeout(5):
