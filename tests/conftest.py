@@ -60,13 +60,9 @@ def chroma_server(servers_folder: Path) -> Iterator[Chroma]:
         yield server
 
 
-def database_named(server: Postgres, name: str) -> str:
-    return server.dsn.removesuffix(DATABASE) + name
-
-
 async def statement(server: Postgres, text: str) -> None:
     """Run a statement outside of every test database."""
-    connection = await asyncpg.connect(database_named(server, "postgres"))
+    connection = await asyncpg.connect(server.dsn_of("postgres"))
     try:
         await connection.execute(text)
     finally:
@@ -80,7 +76,7 @@ async def database_copy(server: Postgres) -> AsyncIterator[str]:
     copy = f"CREATE DATABASE {name} TEMPLATE {DATABASE} STRATEGY FILE_COPY"
     await statement(server, copy)
     try:
-        yield database_named(server, name)
+        yield server.dsn_of(name)
     finally:
         await statement(server, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -106,7 +102,7 @@ async def empty_dsn(postgres_server: Postgres) -> AsyncIterator[str]:
     """A database without anything in it."""
     name = f"empty_{os.getpid()}_{next(numbers)}"
     await statement(postgres_server, f"CREATE DATABASE {name} TEMPLATE template0")
-    yield database_named(postgres_server, name)
+    yield postgres_server.dsn_of(name)
     await statement(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
 
 

@@ -16,7 +16,7 @@ from runtime.host.probes import answers_http
 from runtime.host.program import Program
 from runtime.host.valkey import Valkey
 from runtime.settings import load_settings
-from tests.conftest import database_named, statement
+from tests.conftest import statement
 from tests.servers import Running, free_port, running
 from tests.stacks import clean_environment
 
@@ -76,7 +76,7 @@ def fresh_site(postgres: Postgres, valkey: Valkey, folder: Path, **more: str) ->
     name = f"site_{os.getpid()}_{folder.name}"
     asyncio.run(statement(postgres, f"CREATE DATABASE {name} TEMPLATE {DATABASE}"))
     try:
-        with site(folder, database_named(postgres, name), valkey.url, **more) as found:
+        with site(folder, postgres.dsn_of(name), valkey.url, **more) as found:
             yield found
     finally:
         asyncio.run(statement(postgres, f"DROP DATABASE {name} WITH (FORCE)"))

@@ -46,7 +46,16 @@ class Postgres:
     @property
     def dsn(self) -> str:
         """The address of our database, with the password."""
-        return f"postgresql://{USER}:{self.password}@{LOOPBACK}:{self.port}/{DATABASE}"
+        return self.dsn_of(DATABASE)
+
+    def dsn_of(self, database: str) -> str:
+        """Return the address of one database.
+
+        Without TLS: asking for it costs a round trip on loopback, and asyncpg leaves an unread
+        error behind when it is cancelled while it asks.
+        """
+        at = f"{USER}:{self.password}@{LOOPBACK}:{self.port}"
+        return f"postgresql://{at}/{database}?sslmode=disable"
 
     def prepare(self) -> None:
         """Make the data folder when there is none. Safe to be killed in the middle.

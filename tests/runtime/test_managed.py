@@ -23,7 +23,7 @@ async def plain_dsn(postgres_server: Postgres) -> AsyncIterator[str]:
     await statement(postgres_server, f"CREATE ROLE {name} LOGIN PASSWORD 'plain'")
     await statement(postgres_server, f"CREATE DATABASE {name} OWNER {name} TEMPLATE template0")
     host = postgres_server.dsn.rpartition("@")[2].partition("/")[0]
-    yield f"postgresql://{name}:plain@{host}/{name}"
+    yield f"postgresql://{name}:plain@{host}/{name}?sslmode=disable"
     await statement(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
     await statement(postgres_server, f"DROP ROLE {name}")
 
