@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from runtime.event import Event
 from runtime.logs import Log
+from runtime.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,21 @@ class Transaction(Protocol):
     def dispatch(self, event: Event, *, delay_seconds: float = 0) -> None:
         """Store an event with this transaction: both or neither."""
 
+    def shop(self, tenant: int) -> "AbstractAsyncContextManager[Transaction]":
+        """Bind a part of this transaction to one shop, and its dispatches with it.
+
+        For the installation's own work, which receives for all shops.
+
+        Raises:
+            ShopForbidden: this invocation belongs to a shop.
+        """
+
 
 class Platform(Protocol):
     """What the worker does for a running attempt."""
+
+    @property
+    def settings(self) -> Settings: ...  # noqa: D102
 
     def dispatch(self, event: Event, delay_seconds: float) -> None: ...  # noqa: D102
 
@@ -43,6 +56,10 @@ class Platform(Protocol):
     ) -> Any: ...
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]: ...  # noqa: D102
+
+    def unfenced(self) -> AbstractAsyncContextManager[Any]: ...  # noqa: D102
+
+    async def secret(self, purpose: str, name: str) -> str | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -62,6 +79,11 @@ class Context:
     platform: Platform
     merged: Sequence[Event] = ()
     """Merge: the earlier events that this run stands for, oldest first."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this process."""
+        return self.platform.settings
 
     def now(self) -> datetime:
         """Return the time, in UTC."""
@@ -113,3 +135,23 @@ class Context:
             LeaseLost: the invocation belongs to another worker by now.
         """
         return self.platform.transaction()
+
+    def reading(self) -> AbstractAsyncContextManager[Any]:
+        """Open a transaction bound to the shop, to read. Nothing is locked, nothing waits."""
+        return self.platform.unfenced()
+
+    def recording(self) -> AbstractAsyncContextManager[Any]:
+        """Open a transaction bound to the shop, to record a fact.
+
+        What has happened outside is written down even when the invocation belongs to another
+        worker by now. For effects that may happen once only, take `transaction`.
+        """
+        return self.platform.unfenced()
+
+    async def secret(self, purpose: str, name: str) -> str | None:
+        """Return a secret of the shop (of the installation, without one); None: there is none.
+
+        Raises:
+            CredentialSealed: it is there, and its key is not; the message says what to do.
+        """
+        return await self.platform.secret(purpose, name)

@@ -9,6 +9,7 @@ RuntimeFault
   KeyConflict            an idempotency key was used for something else
   ServerAway             Postgres (or another needed server) does not answer (exit code 69)
   LeaseLost              this worker was declared dead; its work belongs to others now
+  ShopForbidden          a shop's invocation reached for another shop
   StepError              a step was used in a way that could double an effect
 Verdict                  raised by a function about itself
   Cancel                 never run this again
@@ -60,6 +61,10 @@ class ServerAway(RuntimeFault):
 
 class LeaseLost(RuntimeFault):
     """This worker was declared dead; its work belongs to others now."""
+
+
+class ShopForbidden(RuntimeFault):
+    """Only the installation's own invocations may work for other shops."""
 
 
 class StepError(RuntimeFault):

@@ -1,19 +1,23 @@
 """What a running attempt may do: dispatch, steps, transactions. Bound to that attempt."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from runtime.attempt import Attempt
 from runtime.context import Transaction
-from runtime.errors import LeaseLost, StepError
+from runtime.errors import ConfigurationError, LeaseLost, ShopForbidden, StepError
 from runtime.event import Event
 from runtime.numbered import NumberedRegistry
 from runtime.ringer import Ringer
-from runtime.steps import Steps
+from runtime.settings import Settings
+from runtime.steps import Steps, patiently
+from state.credentials import KeyRing, get_credential
 from state.database import Connection, Database, become
 from state.dispatch import Asked, dispatch
+from state.shops import INSTALLATION
 from state.steps import Memo, hold
 
 
@@ -21,24 +25,56 @@ from state.steps import Memo, hold
 class Services:
     """What all attempts of a process share."""
 
+    settings: Settings
     database: Database
     numbered: NumberedRegistry
     ringer: Ringer
     steps: Steps
     worker: int
 
+    @cached_property
+    def ring(self) -> KeyRing:
+        """The keys that open credentials.
+
+        Raises:
+            ConfigurationError: ENCRYPTION_KEY is missing or malformed.
+        """
+        key = self.settings.encryption_key
+        try:
+            return KeyRing.parse(key.get_secret_value() if key else "")
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from None
+
 
 class BoundTransaction:
     """A handler's transaction: see `runtime.context.Transaction`."""
 
-    def __init__(self, connection: Connection, ask: Callable[[Event, float], Asked]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        services: Services,
+        tenant: int,
+        asked: list[Asked] | None = None,
+    ) -> None:
         self.connection = connection
-        self.asked: list[Asked] = []
-        self._ask = ask
+        self.asked: list[Asked] = [] if asked is None else asked
+        self._services = services
+        self._tenant = tenant
 
     def dispatch(self, event: Event, *, delay_seconds: float = 0) -> None:
         """Store an event with this transaction: both or neither."""
-        self.asked.append(self._ask(event, delay_seconds))
+        self.asked.append(
+            self._services.numbered.ask(event, tenant=self._tenant, delay_seconds=delay_seconds)
+        )
+
+    @asynccontextmanager
+    async def shop(self, tenant: int) -> AsyncIterator[Transaction]:
+        """Bind a part of the installation's transaction to one shop."""
+        if self._tenant != INSTALLATION:
+            raise ShopForbidden
+        await become(self.connection, tenant, self._services.database.roles)
+        yield BoundTransaction(self.connection, self._services, tenant, self.asked)
+        await become(self.connection, INSTALLATION, self._services.database.roles)
 
 
 class AttemptPlatform:
@@ -87,7 +123,7 @@ class AttemptPlatform:
                 if not await hold(connection, services.worker, claimed):
                     raise LeaseLost
                 await become(connection, claimed.tenant, services.database.roles)
-                bound = BoundTransaction(connection, self._ask)
+                bound = BoundTransaction(connection, services, claimed.tenant)
                 yield bound
                 if services.database.roles:
                     await connection.execute("SET LOCAL ROLE nexus_engine")
@@ -96,6 +132,27 @@ class AttemptPlatform:
         finally:
             self._in_transaction = False
         ring(services, bound.asked)
+
+    def unfenced(self) -> AbstractAsyncContextManager[Connection]:
+        """Open a transaction that holds nothing; see `Context.reading`, `Context.recording`."""
+        return self._services.database.tenant(self._attempt.claimed.tenant)
+
+    async def secret(self, purpose: str, name: str) -> str | None:
+        """Open a credential; see `Context.secret`."""
+        services, tenant = self._services, self._attempt.claimed.tenant
+
+        async def read() -> str | None:
+            async with services.database.engine() as connection:
+                return await get_credential(
+                    connection, services.ring, tenant=tenant, purpose=purpose, name=name
+                )
+
+        return await patiently(read)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this process."""
+        return self._services.settings
 
     def _ask(self, event: Event, delay_seconds: float) -> Asked:
         return self._services.numbered.ask(

@@ -81,6 +81,88 @@ class Settings(BaseModel):
         alias="NEXUS_V3_ENABLED",
         description="Master switch: when false, messages are stored and shown, no agent answers.",
     )
+    graph_api_url: str = Field(
+        "https://graph.facebook.com",
+        alias="GRAPH_API_URL",
+        description="Where Meta's Graph API is; WhatsApp messages are sent there.",
+    )
+    graph_api_version: str = Field(
+        "v25.0",
+        alias="GRAPH_API_VERSION",
+        pattern=r"^v[0-9]+\.[0-9]+$",
+        description="Version in the addresses of the Graph API.",
+    )
+    tiendanube_api_url: str = Field(
+        "https://api.tiendanube.com",
+        alias="TIENDANUBE_API_URL",
+        description="Where Tienda Nube's API is.",
+    )
+    tiendanube_auth_url: str = Field(
+        "https://www.tiendanube.com",
+        alias="TIENDANUBE_AUTH_URL",
+        description="Where shops let Nexus into their store.",
+    )
+    openai_api_key: SecretStr | None = Field(
+        None,
+        alias="OPENAI_API_KEY",
+        description="Key of the model for shops without one of their own; none: the demo model.",
+    )
+    openai_base_url: str = Field(
+        "https://api.openai.com/v1",
+        alias="OPENAI_BASE_URL",
+        description="Any OpenAI-compatible server; most want the address to end in /v1.",
+    )
+    openai_model: str = Field(
+        "gpt-5.4-mini",
+        alias="OPENAI_MODEL",
+        description="Model of agents that name none.",
+    )
+    openai_output_limit: Literal["max_completion_tokens", "max_tokens", "none"] = Field(
+        "max_completion_tokens",
+        alias="OPENAI_OUTPUT_LIMIT",
+        description="How the server calls the limit of an answer; older ones know `max_tokens`.",
+    )
+    openai_embedding_model: str | None = Field(
+        None,
+        alias="OPENAI_EMBEDDING_MODEL",
+        description="Model of embeddings; none: the local one, which compares words, not meaning.",
+    )
+    quiet_seconds: float | None = Field(
+        None,
+        alias="NEXUS_QUIET_SECONDS",
+        ge=0,
+        le=20,
+        description="How long agents wait for a next message, in place of each channel's own time.",
+    )
+    send_guard_seconds: float = Field(
+        2.0,
+        alias="NEXUS_SEND_GUARD_SECONDS",
+        gt=0,
+        description="A send that has not begun this long after its intent is given up.",
+    )
+    send_timeout_seconds: float = Field(
+        10.0,
+        alias="NEXUS_SEND_TIMEOUT_SECONDS",
+        gt=0,
+        description="Longest time for one POST to a channel.",
+    )
+    send_evidence_seconds: float = Field(
+        60.0,
+        alias="NEXUS_SEND_EVIDENCE_SECONDS",
+        gt=0,
+        description="Without a status for this long, a send nobody answered may not have arrived.",
+    )
+    send_patience_seconds: float = Field(
+        600.0,
+        alias="NEXUS_SEND_PATIENCE_SECONDS",
+        gt=0,
+        description="After this long without any evidence, a person decides about such a send.",
+    )
+    intake_probe_url: str | None = Field(
+        None,
+        alias="NEXUS_INTAKE_PROBE_URL",
+        description="Address that shows whether webhooks can reach us; none: /healthz of Caddy.",
+    )
     functions: str = Field(
         "functions",
         alias="NEXUS_FUNCTIONS",

@@ -21,18 +21,28 @@ from runtime.errors import StepError
 from runtime.event import Event, encode, validate
 from runtime.function import Function
 from runtime.logs import Log
+from runtime.settings import Settings, load_settings
+
+NEEDS_DATABASE = "this needs a database: test this function with a real worker"
 
 
 class Trial:
     """One invocation of a function, attempt after attempt."""
 
-    def __init__(self, function: Function[Any], *, shop: Shop | None = None) -> None:
+    def __init__(
+        self,
+        function: Function[Any],
+        *,
+        shop: Shop | None = None,
+        settings: Settings | None = None,
+    ) -> None:
         self.dispatched: list[Event] = []
         """What the last attempt dispatched; empty when it failed."""
         self.steps: dict[str, Any] = {}
         """Answers of steps by name; put one in beforehand to have it found."""
         self._function = function
         self._shop = shop
+        self._settings = settings or load_settings({})
         self._attempt = 0
 
     async def run(self, event: Event, *, merged: Sequence[Event] = ()) -> Any:
@@ -42,7 +52,7 @@ class Trial:
             Exception: whatever the function raises.
         """
         self._attempt += 1
-        asked = _Asked(self.steps)
+        asked = _Asked(self.steps, self._settings)
         timeout = self._function.policy.timeout
         context = Context(
             invocation="inv_0000000000000",
@@ -65,7 +75,8 @@ class Trial:
 class _Asked:
     """The platform of a trial."""
 
-    def __init__(self, steps: dict[str, Any]) -> None:
+    def __init__(self, steps: dict[str, Any], settings: Settings) -> None:
+        self.settings = settings
         self.events: list[Event] = []
         self._steps = steps
         self._names: set[str] = set()
@@ -89,6 +100,10 @@ class _Asked:
         return self._steps[name]
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        raise NotImplementedError(
-            "a transaction needs a database: test this function with a real worker"
-        )
+        raise NotImplementedError(NEEDS_DATABASE)
+
+    def unfenced(self) -> AbstractAsyncContextManager[Any]:
+        raise NotImplementedError(NEEDS_DATABASE)
+
+    async def secret(self, purpose: str, name: str) -> str | None:
+        raise NotImplementedError(NEEDS_DATABASE)

@@ -33,6 +33,10 @@ PLANNER = {
 }
 
 
+BECOME_WITHOUT_ROLES = "SELECT set_config('app.tenant', $1, true)"
+BECOME = BECOME_WITHOUT_ROLES + ", set_config('role', 'nexus_app', true)"
+
+
 async def connect(
     dsn: str, *, application: str, role: str | None = ENGINE, settings: dict[str, str] | None = None
 ) -> Connection:
@@ -146,9 +150,7 @@ async def _leave_as_it_is(_: Connection) -> None:
 
 async def become(connection: Connection, tenant: int, roles: bool) -> None:
     """Bind the rest of this transaction to one shop."""
-    await connection.execute("SELECT set_config('app.tenant', $1, true)", str(tenant))
-    if roles:
-        await connection.execute("SET LOCAL ROLE nexus_app")
+    await connection.execute(BECOME if roles else BECOME_WITHOUT_ROLES, str(tenant))
 
 
 async def repeated(call: Callable[[], Awaitable[T]], attempts: int = 10) -> T:

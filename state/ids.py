@@ -5,28 +5,29 @@ It hides how many invocations there are from a casual look; it is not a secret.
 """
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-PREFIX = "inv_"
+INVOCATION, CONVERSATION = "inv_", "cnv_"
+NAMES = {INVOCATION: "an invocation", CONVERSATION: "a conversation"}
 MASK = (1 << 64) - 1
 FACTOR = 0x9E37_79B9_7F4A_7C15
 INVERSE = pow(FACTOR, -1, 1 << 64)
 LENGTH = 13
 
 
-def public_id(number: int) -> str:
+def public_id(number: int, prefix: str = INVOCATION) -> str:
     """Return the id as people see it: `inv_` and 13 letters.
 
-    >>> parse_id(public_id(42))
-    42
+    >>> parse_id(public_id(42)), parse_id(public_id(7, CONVERSATION), CONVERSATION)
+    (42, 7)
     """
     scattered = number * FACTOR & MASK
     letters = []
     for _ in range(LENGTH):
         scattered, rest = divmod(scattered, 32)
         letters.append(ALPHABET[rest])
-    return PREFIX + "".join(reversed(letters))
+    return prefix + "".join(reversed(letters))
 
 
-def parse_id(text: str) -> int:
+def parse_id(text: str, prefix: str = INVOCATION) -> int:
     """Return the number. Plain digits are taken too.
 
     Raises:
@@ -35,13 +36,15 @@ def parse_id(text: str) -> int:
     text = text.strip().lower()
     if text.isascii() and text.isdigit() and len(text) <= 18:
         return int(text)
-    body = text.removeprefix(PREFIX)
-    if not text.startswith(PREFIX) or len(body) != LENGTH or set(body) - set(ALPHABET):
-        raise ValueError(f"{text[:40]!r} is not an invocation's id (inv_ and {LENGTH} letters)")
+    body = text.removeprefix(prefix)
+    if not text.startswith(prefix) or len(body) != LENGTH or set(body) - set(ALPHABET):
+        raise ValueError(
+            f"{text[:40]!r} is not {NAMES[prefix]}'s id ({prefix} and {LENGTH} letters)"
+        )
     scattered = 0
     for letter in body:
         scattered = scattered * 32 + ALPHABET.index(letter)
     number = scattered * INVERSE & MASK
     if scattered > MASK or number >= 1 << 63:
-        raise ValueError(f"{text[:40]!r} is not an invocation's id")
+        raise ValueError(f"{text[:40]!r} is not {NAMES[prefix]}'s id")
     return number

@@ -8,14 +8,21 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY['function', 'worker', 'invocation', 'once', 'work', 'lane', 'outcome',
                                 'failure', 'step', 'cancellation', 'schedule', 'alert', 'change',
-                                'watcher', 'shop', 'credential', 'session', 'audit_log'] LOOP
+                                'watcher', 'shop', 'credential', 'session', 'audit_log', 'app',
+                                'delivery', 'oddity', 'channel', 'contact', 'contact_alias',
+                                'conversation', 'message', 'send_attempt', 'intake_clock',
+                                'status_watermark', 'agent', 'turn', 'stored_file', 'source',
+                                'passage', 'product', 'variant'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
         EXECUTE format('DROP POLICY IF EXISTS engine ON %I', name);
         EXECUTE format('CREATE POLICY engine ON %I TO nexus_engine USING (true) WITH CHECK (true)',
                        name);
     END LOOP;
-    FOREACH name IN ARRAY ARRAY['shop', 'alert', 'change', 'credential'] LOOP
+    FOREACH name IN ARRAY ARRAY['shop', 'alert', 'change', 'credential', 'oddity', 'channel',
+                                'contact', 'contact_alias', 'conversation', 'message',
+                                'send_attempt', 'status_watermark', 'agent', 'turn', 'stored_file',
+                                'source', 'passage', 'product', 'variant'] LOOP
         EXECUTE format('DROP POLICY IF EXISTS own ON %I', name);
         EXECUTE format(
             'CREATE POLICY own ON %I TO nexus_app
@@ -25,14 +32,27 @@ BEGIN
     -- Whoever writes a change has to see whether anybody watches.
     DROP POLICY IF EXISTS seen ON watcher;
     CREATE POLICY seen ON watcher FOR SELECT TO nexus_app USING (true);
+    DROP POLICY IF EXISTS seen ON intake_clock;
+    CREATE POLICY seen ON intake_clock FOR SELECT TO nexus_app USING (true);
+    -- The installation (tenant 0) receives for all: it reads deliveries and looks up whose they are.
+    FOREACH name IN ARRAY ARRAY['app', 'delivery', 'channel'] LOOP
+        EXECUTE format('DROP POLICY IF EXISTS routing ON %I', name);
+        EXECUTE format('CREATE POLICY routing ON %I FOR SELECT TO nexus_app
+                        USING (current_setting(''app.tenant'', true) = ''0'')', name);
+    END LOOP;
 END $$;
 
 GRANT USAGE ON SCHEMA public TO nexus_engine, nexus_app;
 GRANT USAGE ON SEQUENCE invocation_id TO nexus_engine;
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     function, worker, invocation, once, work, lane, outcome, failure, step, cancellation, schedule,
-    alert, change, watcher, shop, credential, session TO nexus_engine;
+    alert, change, watcher, shop, credential, session, app, delivery, oddity, channel, contact,
+    contact_alias, conversation, message, send_attempt, intake_clock, status_watermark, agent, turn,
+    stored_file, source, passage, product, variant TO nexus_engine;
 GRANT SELECT, INSERT ON audit_log TO nexus_engine;
-GRANT SELECT ON shop, alert, watcher TO nexus_app;
-GRANT SELECT, INSERT ON change TO nexus_app;
+GRANT SELECT ON shop, watcher, app, delivery, intake_clock TO nexus_app;
+GRANT SELECT, INSERT ON change, alert TO nexus_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON
+    oddity, channel, contact, contact_alias, conversation, message, send_attempt, status_watermark,
+    agent, turn, stored_file, source, passage, product, variant TO nexus_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON credential TO nexus_app;

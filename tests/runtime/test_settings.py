@@ -49,7 +49,7 @@ def test_secrets_do_not_show() -> None:
 
 async def test_production_refuses_a_postgres_that_may_lose_commits(settings: AllSettings) -> None:
     assert settings.postgres_dsn is not None
-    dsn = settings.postgres_dsn.get_secret_value() + "?synchronous_commit=off"
+    dsn = settings.postgres_dsn.get_secret_value() + "&synchronous_commit=off"
     environ = {**COMPLETE, "POSTGRES_DSN": dsn, "CHROMA_URL": "http://c"}
     with pytest.raises(ConfigurationError, match="synchronous_commit=off"):
         await work(load_settings(environ), Registry([], []))
