@@ -1,6 +1,6 @@
 """What a running attempt may do: dispatch, steps, transactions. Bound to that attempt."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +29,8 @@ class Services:
     database: Database
     numbered: NumberedRegistry
     ringer: Ringer
+    expect: Callable[[Sequence[Asked]], None]
+    """Have this process look at events that were just stored, each when it is due."""
     steps: Steps
     worker: int
 
@@ -168,6 +170,7 @@ class AttemptPlatform:
 
 def ring(services: Services, asked: list[Asked]) -> None:
     """Ring for events that were just stored."""
+    services.expect(asked)
     names = {number: name for name, number in services.numbered.numbers.items()}
     for one in asked:
         if not one.delay_seconds:

@@ -8,10 +8,13 @@ from typing import Any
 
 from runtime.attempt import DRAINING, LOST, Attempt
 from runtime.function import Function
+from state.dispatch import Asked
 from state.work import Claimed, Finish, Turn, Wanted
 
 CLAIM_AT_MOST = 200
 FINISH_AT_MOST = 500
+LATE_SECONDS = 0.005
+"""A delay counts from Postgres' clock, a moment before ours: look this much later."""
 
 Run = Callable[[Attempt], Any]
 
@@ -50,6 +53,18 @@ class Pool:
         if new:
             self._look |= new
             self.wake()
+
+    def expect(self, asked: Iterable[Asked]) -> None:
+        """Look at events that were just stored, each when it is due.
+
+        Others are told by bells; here nobody has to wait for one.
+        """
+        loop = asyncio.get_running_loop()
+        due = {(one.fn, one.delay_seconds) for one in asked if one.fn in self.served}
+        for fn, delay_seconds in due:
+            if delay_seconds:
+                loop.call_later(delay_seconds + LATE_SECONDS, self.look, [fn])
+        self.look(fn for fn, delay_seconds in due if not delay_seconds)
 
     def running(self) -> int:
         """Return how many attempts are under way."""
@@ -94,12 +109,12 @@ class Pool:
         """Take in what a turn gave; `finished` and `wanted` are what it was asked."""
         for attempt, finish in self._stored(finished):
             # What is due at once was stored later than this turn's time of looking.
-            self._look |= self.served.keys() & {
-                child.fn for child in finish.children if not child.delay_seconds
-            }
+            self.expect(finish.children)
             if finish.delay_seconds:
                 loop = asyncio.get_running_loop()
-                loop.call_later(finish.delay_seconds + 0.005, self.look, [attempt.claimed.fn])
+                loop.call_later(
+                    finish.delay_seconds + LATE_SECONDS, self.look, [attempt.claimed.fn]
+                )
         for want in wanted:
             self._busy[want.fn] -= want.most
             self._full.discard(want.fn)

@@ -95,7 +95,15 @@ async def _work(
     closing.push_async_callback(lease.stop)
     steps = Steps(database, number)
     closing.push_async_callback(steps.aclose)
-    services = Services(settings, database, numbered, ringer, steps, number)
+    services = Services(
+        settings,
+        database,
+        numbered,
+        ringer,
+        lambda asked: later[0].pool.expect(asked),
+        steps,
+        number,
+    )
     runner = Runner(settings, services, served, lease, quarantine)
     later.append(runner)
     for name in (signal.SIGTERM, signal.SIGINT):

@@ -17,6 +17,10 @@ from tests.runtime.harness import working
 QUICK = Retry(attempts=3, steps_seconds=(0.01,))
 
 
+class Child(Event):
+    pass
+
+
 class Task(Event):
     what: str = ""
 
@@ -374,6 +378,30 @@ async def test_without_redis_work_is_found_all_the_same(settings: Settings) -> N
     away = settings.model_copy(update={"redis_url": None, "notify_wake": False})
     async with working(away, [plain]) as platform:
         assert (await platform.run(Task(), seconds=5)).result == '"found"'
+
+
+@pytest.mark.parametrize("way", ["transaction", "outcome"])
+async def test_what_a_function_delays_starts_when_it_is_due_without_bell_or_look(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr("runtime.runner.LOOK_SECONDS", 3600)
+
+    @function()
+    async def plain(event: Task, ctx: Context) -> None:
+        if way == "outcome":
+            await ctx.dispatch(Child(), delay_seconds=0.2)
+            return
+        async with ctx.transaction() as transaction:
+            transaction.dispatch(Child(), delay_seconds=0.2)
+
+    @function()
+    async def follow(event: Child, ctx: Context) -> None: ...
+
+    away = settings.model_copy(update={"redis_url": None})
+    async with working(away, [plain, follow]) as platform:
+        await platform.run(Task())
+        child = await platform.value("SELECT max(id) FROM invocation")
+        assert (await platform.end_of(child, seconds=5)).state == "done"
 
 
 async def test_a_worker_may_be_cancelled_at_any_moment_of_its_start(settings: Settings) -> None:
