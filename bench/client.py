@@ -22,12 +22,13 @@ class Answer:
 class Client:
     """Posts to one address; a broken connection is opened again for the next request."""
 
-    def __init__(self, address: str, token: str) -> None:
+    def __init__(self, address: str, token: str | None = None) -> None:
+        """Create it; with a `token`, it is sent as a bearer."""
         parts = urlsplit(address)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
+        bearer = f"Authorization: Bearer {token}\r\n" if token else ""
         self._head = (
-            f"Host: {self._host}:{self._port}\r\nAuthorization: Bearer {token}\r\n"
-            "Content-Type: application/json\r\n"
+            f"Host: {self._host}:{self._port}\r\n{bearer}Content-Type: application/json\r\n"
         )
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -38,7 +39,10 @@ class Client:
         Raises:
             OSError: the connection broke; the request may or may not have been taken.
         """
-        body = json.dumps(data).encode()
+        return await self.post_bytes(path, json.dumps(data).encode(), *headers)
+
+    async def post_bytes(self, path: str, body: bytes, *headers: str) -> Answer:
+        """Post a body as it is; else as `post`."""
         more = "".join(f"{header}\r\n" for header in headers)
         head = f"POST {path} HTTP/1.1\r\n{self._head}{more}Content-Length: {len(body)}\r\n\r\n"
         try:

@@ -16,9 +16,9 @@ from runtime.settings import Settings
 from runtime.steps import Steps, patiently
 from state.credentials import KeyRing, get_credential
 from state.database import Connection, Database, become
-from state.dispatch import Asked, dispatch
+from state.dispatch import Asked
 from state.shops import INSTALLATION
-from state.steps import Memo, hold
+from state.steps import Memo, enter, leave_and_dispatch
 
 
 @dataclass(frozen=True)
@@ -122,15 +122,13 @@ class AttemptPlatform:
         self._in_transaction = True
         try:
             async with services.database.lent() as connection, connection.transaction():
-                if not await hold(connection, services.worker, claimed):
+                roles = services.database.roles
+                if not await enter(connection, services.worker, claimed, roles):
                     raise LeaseLost
-                await become(connection, claimed.tenant, services.database.roles)
                 bound = BoundTransaction(connection, services, claimed.tenant)
                 yield bound
-                if services.database.roles:
-                    await connection.execute("SET LOCAL ROLE nexus_engine")
                 if bound.asked:
-                    await dispatch(connection, bound.asked)
+                    await leave_and_dispatch(connection, roles, bound.asked)
         finally:
             self._in_transaction = False
         ring(services, bound.asked)

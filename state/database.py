@@ -8,7 +8,7 @@ others.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 
@@ -31,10 +31,6 @@ PLANNER = {
     "enable_mergejoin": "off",
     "jit": "off",
 }
-
-
-BECOME_WITHOUT_ROLES = "SELECT set_config('app.tenant', $1, true)"
-BECOME = BECOME_WITHOUT_ROLES + ", set_config('role', 'nexus_app', true)"
 
 
 async def connect(
@@ -80,6 +76,7 @@ class Database:
         self.roles = roles
         """Whether row level security guards handlers and pages; else only the queries do."""
         self._pool = pool
+        self._returning: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def open(cls, dsn: str, *, application: str, maximum: int = 4) -> "Database":
@@ -125,16 +122,27 @@ class Database:
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[Connection]:
-        """Lend a connection to code that is not the engine's: what it sets ends with it."""
-        async with self.engine() as connection:
-            try:
+        """Lend a connection to code that is not the engine's: what it sets ends with it.
+
+        It is cleaned after the block has ended, so that nobody waits for that.
+        """
+        with translated():
+            connection = await self._pool.acquire(timeout=CONNECT_SECONDS)
+        try:
+            with translated():
                 yield connection
-            finally:
-                try:
-                    await connection.reset()
-                except BaseException:
-                    connection.terminate()
-                    raise
+        finally:
+            task = asyncio.ensure_future(self._take_back(connection))
+            self._returning.add(task)
+            task.add_done_callback(self._returning.discard)
+
+    async def _take_back(self, connection: Any) -> None:
+        try:
+            await connection.reset(timeout=CONNECT_SECONDS)
+        except BaseException:  # nobody may get a connection that another's settings are on
+            connection.terminate()
+        finally:
+            await self._pool.release(connection)
 
     @asynccontextmanager
     async def tenant(self, tenant: int) -> AsyncIterator[Connection]:
@@ -150,7 +158,7 @@ async def _leave_as_it_is(_: Connection) -> None:
 
 async def become(connection: Connection, tenant: int, roles: bool) -> None:
     """Bind the rest of this transaction to one shop."""
-    await connection.execute(BECOME if roles else BECOME_WITHOUT_ROLES, str(tenant))
+    await connection.execute("SELECT become($1, $2)", tenant, roles)
 
 
 async def repeated(call: Callable[[], Awaitable[T]], attempts: int = 10) -> T:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from state.database import Connection, repeated
+from state.dispatch import Asked
 from state.work import Claimed
 
 INTENT, DONE = b"i", b"d"
@@ -92,6 +93,38 @@ FENCE_LANE = (
     " FOR UPDATE"
 )
 FENCE_WORK = "SELECT true FROM work WHERE id = $1 AND worker = $2 AND epoch = $3 FOR UPDATE"
+
+
+async def enter(connection: Connection, worker: int, claimed: Claimed, roles: bool) -> bool:
+    """Lock what this attempt owns and bind the transaction to its shop; False: not ours any more.
+
+    One round trip. `leave_and_dispatch` ends what this begins.
+    """
+    return bool(
+        await connection.fetchval(
+            "SELECT enter($1, $2, $3, $4, $5, $6)",
+            claimed.id,
+            worker,
+            claimed.epoch,
+            claimed.tenant,
+            claimed.lane,
+            roles,
+        )
+    )
+
+
+async def leave_and_dispatch(connection: Connection, roles: bool, asked: Sequence[Asked]) -> None:
+    """Store events with a handler's transaction, at its end: the shop is left for the engine."""
+    await connection.execute(
+        "SELECT leave_and_dispatch($1, $2, $3, $4, $5, $6, $7)",
+        roles,
+        [one.tenant for one in asked],
+        [one.fn for one in asked],
+        [one.lane for one in asked],
+        [one.event for one in asked],
+        [one.delay_seconds for one in asked],
+        [one.cap_seconds for one in asked],
+    )
 
 
 async def hold(connection: Connection, worker: int, claimed: Claimed) -> bool:

@@ -5,6 +5,8 @@ from typing import Any
 
 import runtime.platform
 from runtime.dispatch import Dispatcher, Receipt
+from state.database import Connection, become
+from state.work import Claimed
 
 _tasks: set[asyncio.Task[Any]] = set()
 
@@ -12,15 +14,16 @@ _tasks: set[asyncio.Task[Any]] = set()
 def plant(name: str) -> None:
     """Plant a mutant by name; the empty name plants none."""
     if name == "fence":
-        setattr(runtime.platform, "hold", _always_ours)  # noqa: B010 - mypy minds otherwise
+        setattr(runtime.platform, "enter", _always_ours)  # noqa: B010 - mypy minds otherwise
     elif name == "ack_before_commit":
         Dispatcher.dispatch = _acknowledge_first  # type: ignore[method-assign]
     elif name:
         raise ValueError(f"no mutant {name!r}: fence, ack_before_commit")
 
 
-async def _always_ours(*_: object) -> bool:
+async def _always_ours(connection: Connection, _: int, claimed: Claimed, roles: bool) -> bool:
     """Commit whoever owns the work by now."""
+    await become(connection, claimed.tenant, roles)
     return True
 
 

@@ -43,3 +43,43 @@ BEGIN
                               ELSE 'e' END::"char"
     FROM unnest(ids, names) d (id, name);
 END $$;
+
+-- Begin a handler's transaction, in one round trip: lock what the attempt owns, then see one shop
+-- alone. False: it is not ours any more.
+CREATE OR REPLACE FUNCTION enter(
+    invocation bigint, w int, e bigint, shop int, line bigint, roles boolean
+) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF line IS NULL THEN
+        PERFORM FROM work WHERE id = invocation AND worker = w AND epoch = e FOR UPDATE;
+    ELSE
+        PERFORM FROM lane WHERE tenant = shop AND lane = line AND worker = w AND epoch = e FOR UPDATE;
+    END IF;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM become(shop, roles);
+    RETURN true;
+END $$;
+
+CREATE OR REPLACE FUNCTION become(shop int, roles boolean) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('app.tenant', shop::text, true);
+    IF roles THEN
+        PERFORM set_config('role', 'nexus_app', true);
+    END IF;
+END $$;
+
+-- End it: store the events that go with it, as the engine.
+CREATE OR REPLACE FUNCTION leave_and_dispatch(
+    roles boolean, tenants int[], fns int[], lanes bigint[], events text[], delays float8[],
+    caps float8[]
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF roles THEN
+        PERFORM set_config('role', 'nexus_engine', true);
+    END IF;
+    PERFORM dispatch(tenants, fns, lanes, events, array_fill(NULL::int, ARRAY[cardinality(fns)]),
+                     delays, caps, array_fill(NULL::text, ARRAY[cardinality(fns)]),
+                     array_fill(NULL::text, ARRAY[cardinality(fns)]), false);
+END $$;
