@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from gateway import api, assets, health, live, openapi
+from gateway import api, assets, health, hooks, live, openapi
 from gateway.doors import PrivateDoor
 from gateway.envelope import Envelope, Traffic
 from gateway.faults import HANDLERS, answer_fault
@@ -52,7 +52,8 @@ def create_app(settings: Settings, registry: Registry) -> Starlette:
             await services.aclose()
 
     app = Starlette(
-        routes=[*PRIVATE, *PUBLIC],  # looked through in order: the hot one first
+        # looked through in order: the hot ones first
+        routes=[*PRIVATE, *hooks.routes(registry), *PUBLIC],
         lifespan=lifespan,
         exception_handlers=HANDLERS,
         middleware=[

@@ -9,7 +9,7 @@ from starlette.routing import Route
 from gateway.envelope import Traffic
 from gateway.problems import Problem
 from gateway.services import Services
-from runtime.dispatch import dsn_of
+from runtime.line import dsn_of
 from state.errors import StateFault
 from state.health import database_health
 from state.invocations import FunctionCount, Invocations

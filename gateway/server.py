@@ -10,8 +10,8 @@ from starlette.applications import Starlette
 
 from gateway.app import create_app
 from gateway.services import Services
-from runtime.dispatch import dsn_of
 from runtime.errors import ConfigurationError
+from runtime.line import dsn_of
 from runtime.logs import Log, configure_logging
 from runtime.registry import Registry
 from runtime.settings import Settings

@@ -5,8 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.problems import away
-from runtime.dispatch import Dispatcher, dsn_of
+from gateway.registrations import Registrations
+from runtime.dispatch import Dispatcher
 from runtime.errors import ServerAway
+from runtime.line import dsn_of
 from runtime.logs import Log
 from runtime.registry import Registry
 from runtime.settings import Settings
@@ -38,6 +40,7 @@ class Services:
         self.settings = settings
         self.registry = registry
         self.stopping = Stopping()
+        self.registrations = Registrations(settings)
         self._opened: Opened | None = None
         self._opening: asyncio.Task[None] | None = None
         self._warned = False
@@ -67,6 +70,7 @@ class Services:
             self._opening.cancel()
             with suppress(asyncio.CancelledError):
                 await self._opening
+        await self.registrations.aclose()
         if self._opened is not None:
             await self._opened.feed.aclose()
             await self._opened.dispatcher.aclose()
@@ -90,10 +94,12 @@ class Services:
             if self.settings.login_code_sha256:
                 await Sessions(database).offer_code(self.settings.login_code_sha256)
             dispatcher = await Dispatcher.open(self.settings, self.registry)
+            feed = ChangeFeed(database)
+            await self.registrations.start(database, feed)
         except BaseException:
             await database.aclose()
             raise
-        return Opened(dispatcher, database, ChangeFeed(database))
+        return Opened(dispatcher, database, feed)
 
 
 class Stopping:

@@ -6,11 +6,13 @@ from runtime.event import Event
 from runtime.function import Function, function
 from runtime.policy import Merge, Retry, Scale
 from runtime.trigger import Cron, Webhook
+from runtime.webhook import Delivery
 
 __all__ = [
     "Cancel",
     "Context",
     "Cron",
+    "Delivery",
     "Event",
     "Function",
     "Merge",

@@ -63,6 +63,7 @@ class Attempt:
                     invocation=public_id(self.claimed.id),
                     function=self.function.name,
                     attempt=self.number,
+                    epoch=self.claimed.epoch,
                     shop=shop,
                     deadline=limit.when() or 0.0,
                     log=log.bind(id=public_id(self.claimed.id), function=self.function.name),

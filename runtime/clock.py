@@ -11,9 +11,9 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from runtime.dispatch import dsn_of
 from runtime.errors import ServerAway
 from runtime.function import Function
+from runtime.line import dsn_of
 from runtime.logs import Log
 from runtime.numbered import NumberedRegistry
 from runtime.registry import Registry

@@ -71,6 +71,8 @@ class Context:
     function: str
     attempt: int
     """1 for the first."""
+    epoch: int
+    """Grows whenever the invocation is claimed: tells runs apart, also those that crashed."""
     shop: Shop | None
     """None: the installation itself."""
     deadline: float

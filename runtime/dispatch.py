@@ -7,25 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.batch import Batcher
-from runtime.errors import ConfigurationError, InvalidEvent, KeyConflict, ServerAway
+from runtime.errors import InvalidEvent, KeyConflict, ServerAway
 from runtime.event import Event, validate
+from runtime.intake import Intake
+from runtime.line import PATIENCE_SECONDS, WAKE_AT_MOST, Line, dsn_of
 from runtime.logs import Log
 from runtime.numbered import NumberedRegistry
 from runtime.registry import Registry
 from runtime.replies import Outcome, Replies
 from runtime.ringer import Ringer
 from runtime.settings import Settings
-from state.database import ENGINE, PLANNER, Connection, Database, connect
+from state.database import Connection, Database
 from state.dispatch import CONFLICT, NEW, REPEATED, Asked, Stored, dispatch
 from state.errors import DatabaseAway, RowRejected
 
 log = Log("dispatch")
 
 FLUSH_AT_MOST = 500
-PATIENCE_SECONDS = 5.0
-"""How long a dispatch waits for a Postgres that is restarting. Nothing was sent yet."""
-WAKE_AT_MOST = 2
-"""Larger flushes ring in Redis alone: a NOTIFY serialises commits."""
 KEY_LIMIT = 200
 
 __all__ = ["Dispatcher", "Outcome", "Receipt"]
@@ -50,11 +48,13 @@ class Dispatcher:
         self._numbered = numbered
         self._database = database
         self._replies = replies
-        self._connection: Connection | None = None
         self._batcher: Batcher[Asked, Stored] = Batcher(self._flush, FLUSH_AT_MOST)
         redis_url = settings.redis_url
         self._ringer = Ringer(redis_url.get_secret_value() if redis_url else None)
         self._names = {number: name for name, number in numbered.numbers.items()}
+        self._line = Line(dsn_of(settings), "nexus dispatch", roles=database.roles)
+        self.intake = Intake(settings, numbered, self._ringer, roles=database.roles)
+        """Where providers' webhooks are stored."""
 
     @classmethod
     async def open(cls, settings: Settings, registry: Registry) -> "Dispatcher":
@@ -76,11 +76,11 @@ class Dispatcher:
 
     async def aclose(self) -> None:
         """Send what is queued, and close."""
+        await self.intake.aclose()
         await self._batcher.aclose()
         await self._ringer.aclose()
         await self._replies.aclose()
-        if self._connection is not None:
-            self._connection.terminate()
+        self._line.close()
         await self._database.aclose()
 
     async def dispatch(
@@ -174,7 +174,7 @@ class Dispatcher:
         return stored
 
     async def _flush(self, batch: list[Asked]) -> Sequence[Stored | Exception]:
-        connection = await self._connected()
+        connection = await self._line.connection()
         wake = self._settings.notify_wake and len(batch) <= WAKE_AT_MOST
         try:
             stored = await dispatch(connection, batch, wake=wake)
@@ -192,36 +192,3 @@ class Dispatcher:
             return (await dispatch(connection, [one]))[0]
         except RowRejected as error:
             return error
-
-    async def _connected(self) -> Connection:
-        """Return the connection; a broken one is opened again, with patience."""
-        if self._connection is not None and not self._connection.is_closed():
-            return self._connection
-        loop = asyncio.get_running_loop()
-        until = loop.time() + PATIENCE_SECONDS
-        while True:
-            try:
-                self._connection = await connect(
-                    dsn_of(self._settings),
-                    application="nexus dispatch",
-                    role=ENGINE if self._database.roles else None,
-                    settings=PLANNER,
-                )
-                return self._connection
-            except DatabaseAway:
-                if loop.time() >= until:
-                    raise
-                await asyncio.sleep(0.1)
-
-
-def dsn_of(settings: Settings) -> str:
-    """Return the address of Postgres.
-
-    Raises:
-        ConfigurationError: there is none.
-    """
-    if settings.postgres_dsn is None:
-        raise ConfigurationError(
-            "POSTGRES_DSN is not set and no local Nexus runs here; start one with `./nexus up`"
-        )
-    return settings.postgres_dsn.get_secret_value()

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 from runtime.errors import DeclarationError
 from runtime.event import Event
 from runtime.policy import Policy, PolicyOptions
-from runtime.trigger import Cron
+from runtime.signatures import SCHEMES
+from runtime.trigger import Cron, Webhook
+from runtime.webhook import Delivery
 
 if TYPE_CHECKING:
     from runtime.context import Context
@@ -108,7 +110,30 @@ def _check(declared: Function[Any]) -> None:
             f"{declared.name}: Cron starts it without data, so {', '.join(required)} of"
             f" {declared.event_type.__name__} needs a default"
         )
+    for each in declared.policy.trigger:
+        if isinstance(each, Webhook):
+            _check_webhook(declared, each)
     lane, known = declared.policy.lane, list(declared.event_type.model_fields)
     if lane is not None and lane not in known:
         event = declared.event_type.__name__
         raise DeclarationError(f"{event} has no field {lane!r}{suggest(lane, known)}")
+
+
+def _check_webhook(declared: Function[Any], trigger: Webhook) -> None:
+    if trigger.signature not in SCHEMES:
+        near = suggest(trigger.signature, list(SCHEMES))
+        raise DeclarationError(
+            f"{declared.name}: Webhook knows no signature {trigger.signature!r}{near}."
+            f" Schemes: {', '.join(SCHEMES)}"
+        )
+    if not issubclass(declared.event_type, Delivery):
+        raise DeclarationError(
+            f"{declared.name}: Webhook starts it with a delivery, so"
+            f" {declared.event_type.__name__} is a subclass of runtime.Delivery"
+        )
+    required = {name for name, one in declared.event_type.model_fields.items() if one.is_required()}
+    if more := sorted(required - {"delivery_id", "app"}):
+        raise DeclarationError(
+            f"{declared.name}: a webhook gives delivery_id, app and sender, so {', '.join(more)}"
+            " needs a default"
+        )

@@ -7,10 +7,10 @@ from contextlib import suppress
 from typing import Any
 
 from runtime.attempt import BY_REQUEST, LOST, Attempt
-from runtime.dispatch import dsn_of
 from runtime.errors import LeaseLost
 from runtime.function import Function
 from runtime.lease import EXIT_LEASE_LOST, Lease, Signals
+from runtime.line import dsn_of
 from runtime.logs import Log
 from runtime.platform import AttemptPlatform, Services
 from runtime.pool import Pool

@@ -58,6 +58,7 @@ class Trial:
             invocation="inv_0000000000000",
             function=self._function.name,
             attempt=self._attempt,
+            epoch=self._attempt,
             shop=self._shop,
             deadline=asyncio.get_running_loop().time() + timeout,
             log=Log("trial"),

@@ -13,9 +13,9 @@ from typing import Any
 import uvloop
 
 from runtime.clock import Clock
-from runtime.dispatch import dsn_of
 from runtime.errors import ConfigurationError, ServerAway
 from runtime.lease import Lease, Signals
+from runtime.line import dsn_of
 from runtime.listener import Listener
 from runtime.logs import Log
 from runtime.numbered import NumberedRegistry

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from gateway.cli.environment import settings_here
-from runtime.dispatch import Dispatcher, dsn_of
+from runtime.dispatch import Dispatcher
 from runtime.errors import ConfigurationError, RuntimeFault, ServerAway
+from runtime.line import dsn_of
 from runtime.registry import load_registry
 from runtime.settings import Settings
 from state.database import Database

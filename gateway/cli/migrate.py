@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from gateway.cli.command import Command
 from gateway.cli.environment import settings_here
 from gateway.cli.output import print_json
-from runtime.dispatch import dsn_of
 from runtime.errors import ConfigurationError, ServerAway
+from runtime.line import dsn_of
 from state.errors import DatabaseUnfit, StateFault
 from state.migrate import migrate, pending
 

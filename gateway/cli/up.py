@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 
 from gateway.cli.command import Command
+from gateway.demo import open_demo_shop
 from runtime.errors import ServerAway
 from runtime.host.errors import AlreadyRunning, HostFault, ServerFailed
 from runtime.host.journal import Journal
@@ -15,7 +16,7 @@ from runtime.host.ledger import Ledger
 from runtime.host.plan import Plan, make_plan
 from runtime.host.stack import lock
 from runtime.host.supervisor import Supervisor
-from runtime.settings import load_settings
+from runtime.settings import Settings, load_settings
 from state.errors import DatabaseAway, StateFault
 from state.migrate import migrate
 
@@ -26,11 +27,14 @@ READY = """
     log in    {login_link}
               the link works once, for 15 minutes
 
-    try       ./nexus invoke hello name=Ana
+    chat      ./nexus chat          the demo shop's agent, here in the terminal
+    phone     {address}/phone       the same, as a shopper sees it
     look      ./nexus status
 
   Ctrl-C stops everything.
 """
+
+OUR_FUNCTIONS = "functions"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +56,7 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
             plan.embedded.prepare()
             for remark in plan.remarks:
                 journal.say(f"nexus: {remark}", level="warning")
-            asyncio.run(supervise(plan, journal, ledger, began, settings.app_version))
+            asyncio.run(supervise(plan, journal, ledger, began, settings, environ))
     except AlreadyRunning as found:
         print(f"nexus: {found}")
         return 0
@@ -64,7 +68,12 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 async def supervise(
-    plan: Plan, journal: Journal, ledger: Ledger, began: float, version: str
+    plan: Plan,
+    journal: Journal,
+    ledger: Ledger,
+    began: float,
+    settings: Settings,
+    environ: Mapping[str, str],
 ) -> None:
     """Run the plan and say when it is ready."""
     dsn = plan.stack.environment["POSTGRES_DSN"]
@@ -81,12 +90,18 @@ async def supervise(
                 f"the database cannot be brought to this version: {error}"
             ) from error
 
+    ours = not settings.production and OUR_FUNCTIONS in settings.functions.split(",")
+    opening: list[asyncio.Task[None]] = []
+
     def ready() -> None:
+        if ours:
+            environment = {**environ, **plan.stack.environment}
+            opening.append(asyncio.create_task(open_demo_shop(environment)))
         seconds = time.monotonic() - began
         card = plan.stack
         print(
             READY.format(
-                version=version,
+                version=settings.app_version,
                 seconds=seconds,
                 address=card.address,
                 login_link=card.login_link,
@@ -94,8 +109,12 @@ async def supervise(
             flush=True,
         )
 
-    await Supervisor(plan, journal, ledger, migrated).run(ready)
-    journal.close()
+    try:
+        await Supervisor(plan, journal, ledger, migrated).run(ready)
+    finally:
+        for task in opening:
+            task.cancel()
+        journal.close()
 
 
 COMMAND = Command("up", "run everything on this machine, until Ctrl-C", add_arguments, run)

@@ -128,6 +128,7 @@ CREATE TABLE send_attempt (             -- one POST of an outgoing message
 );
 CREATE UNIQUE INDEX send_attempt_one ON send_attempt (message_id)
     WHERE state IN ('intent', 'accepted');
+CREATE INDEX send_attempt_message ON send_attempt (message_id);
 CREATE INDEX send_attempt_open ON send_attempt (started_at) WHERE state = 'intent';
 
 CREATE TABLE intake_clock (             -- seconds during which statuses could reach us
