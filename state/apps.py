@@ -45,7 +45,8 @@ async def apps(connection: Connection) -> list[App]:
 async def opened_apps(connection: Connection, ring: KeyRing | None) -> list[OpenedApp]:
     """Return every registration with its secrets. As engine.
 
-    Without a `ring` all are sealed. The secret may hold two, separated by a comma: the new one, and the one it replaces.
+    Without a `ring` all are sealed. The secret may hold two, separated by a comma: the new one,
+    and the one it replaces.
     """
     found = []
     for app in await apps(connection):

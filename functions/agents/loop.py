@@ -1,0 +1,185 @@
+"""The loop of one turn: recall, ask the model, use its tools, until it answers or hands over."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from functions.agents.desk import Desk
+from functions.agents.model import Answer, Model, ModelAway
+from functions.agents.prompt import asked, conversation_so_far
+from functions.agents.recall import recall_passages, recall_products
+from functions.agents.tools import (
+    HAND_OVER,
+    TOOLS,
+    HandOver,
+    ToolFault,
+    parsed,
+    passages_text,
+    products_text,
+    use,
+)
+from runtime import Context
+from state.recall import Passage, Product
+
+RESULT_LIMIT = 6000
+"""Characters of one tool's result that the model reads."""
+TRACE_LIMIT = 400
+
+
+@dataclass
+class Turned:
+    """How the loop ended: with words for the shopper, or with a person."""
+
+    text: str | None = None
+    hand_over: str | None = None
+    """Why a person goes on; None: nobody has to."""
+    model: str = ""
+    rounds: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    trace: list[dict[str, Any]] = field(default_factory=list)
+    evidence: list[str] = field(default_factory=list)
+    """What facts may be taken from: everything that was recalled or returned in this turn."""
+
+
+async def turn(ctx: Context, desk: Desk, model: Model) -> Turned:
+    """Run one turn.
+
+    Raises:
+        ModelAway: the model gave no answer; the runtime tries again.
+        ModelRefused: it will not; the text says why.
+    """
+    turned = Turned(model=model.name)
+    question = asked(desk.new)
+    messages = conversation_so_far(desk)
+    messages.insert(1, {"role": "system", "content": await _recalled(ctx, desk, turned, question)})
+    began = time.monotonic()
+    while turned.hand_over is None:
+        if problem := _exhausted(desk, turned, began):
+            turned.hand_over = problem
+            break
+        answer = await _ask(ctx, desk, model, messages, turned, began)
+        if not answer.calls:
+            _conclude(turned, answer)
+            break
+        messages.append(answer.message())
+        for call in answer.calls:
+            if call.name == HAND_OVER:
+                turned.hand_over = _reason(call.arguments)
+            result = await _use(ctx, desk, call.name, call.arguments, turned)
+            messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
+    return turned
+
+
+async def _recalled(ctx: Context, desk: Desk, turned: Turned, question: str) -> str:
+    """Return what is known of the question before anybody asks a tool."""
+    began = time.monotonic()
+    products, worse = await recall_products(ctx, question)
+    passages, worse_too = await recall_passages(ctx, question)
+    text = f"{products_text(products, desk.agent.currency)}\n\n{passages_text(passages)}"
+    turned.evidence += [text, desk.agent.instructions or ""]
+    turned.trace.append(
+        {
+            "kind": "recall",
+            "products": _names(products),
+            "passages": [one.title for one in passages],
+            "degraded": worse or worse_too,
+            "ms": _ms(began),
+        }
+    )
+    return f"What the shop knows that may fit:\n{text}"
+
+
+async def _ask(
+    ctx: Context,
+    desk: Desk,
+    model: Model,
+    messages: Sequence[dict[str, Any]],
+    turned: Turned,
+    turn_began: float,
+) -> Answer:
+    turned.rounds += 1
+    began = time.monotonic()
+    left = desk.agent.seconds - (began - turn_began)
+    seconds = max(1.0, min(left, ctx.seconds_left() - 5))
+
+    async def call() -> Answer:
+        return await model.answer(messages, TOOLS, seconds)
+
+    answer = Answer.model_validate(await ctx.step(f"model:{turned.rounds}", call))
+    turned.input_tokens += answer.input_tokens
+    turned.output_tokens += answer.output_tokens
+    turned.trace.append(
+        {
+            "kind": "model",
+            "finish": answer.finish,
+            "calls": [one.name for one in answer.calls],
+            "tokens": answer.input_tokens + answer.output_tokens,
+            "ms": _ms(began),
+        }
+    )
+    return answer
+
+
+async def _use(ctx: Context, desk: Desk, name: str, arguments: str, turned: Turned) -> str:
+    began = time.monotonic()
+    try:
+        if name == HAND_OVER:
+            result = "a person goes on from here"
+        else:
+            result = await use(ctx, name, arguments, desk.agent.currency)
+            turned.evidence.append(result)
+    except ToolFault as fault:
+        result = f"error: {fault}"
+    turned.trace.append(
+        {
+            "kind": "tool",
+            "name": name,
+            "arguments": arguments[:TRACE_LIMIT],
+            "result": result[:TRACE_LIMIT],
+            "ms": _ms(began),
+        }
+    )
+    return result[:RESULT_LIMIT]
+
+
+def _conclude(turned: Turned, answer: Answer) -> None:
+    text = answer.text.strip()
+    if answer.finish == "content_filter" or not text:
+        turned.hand_over = "the model gave no answer"
+    elif answer.finish == "length":
+        raise ModelAway("the answer is longer than the model may write")
+    else:
+        turned.text = text
+
+
+def _exhausted(desk: Desk, turned: Turned, began: float) -> str | None:
+    """Return which limit is used up, in words; None: none is."""
+    agent = desk.agent
+    spent = turned.input_tokens + turned.output_tokens
+    if turned.rounds >= agent.rounds:
+        return f"the agent used its {agent.rounds} rounds without an answer"
+    if time.monotonic() - began >= agent.seconds:
+        return f"the agent took longer than {agent.seconds} s"
+    if spent >= agent.tokens:
+        return f"the agent used its {agent.tokens:,} tokens for this turn"
+    if agent.tokens_today + spent >= agent.tokens_per_day:
+        return f"the agent used the shop's {agent.tokens_per_day:,} tokens of today"
+    return None
+
+
+def _reason(arguments: str) -> str:
+    try:
+        asked_for: HandOver = parsed(HandOver, arguments)
+    except ToolFault:
+        return "the agent asked for a person"
+    return " — ".join(filter(None, (asked_for.reason.strip(), asked_for.summary.strip())))[:500]
+
+
+def _names(products: Sequence[Product | Passage]) -> list[str]:
+    return [one.name for one in products if isinstance(one, Product)]
+
+
+def _ms(began: float) -> int:
+    return round((time.monotonic() - began) * 1000)

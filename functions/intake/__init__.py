@@ -1,0 +1,1 @@
+"""Reading what WhatsApp posts."""
