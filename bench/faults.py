@@ -5,8 +5,9 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import redis.asyncio as redis
 
@@ -23,16 +24,23 @@ KINDS = (
     ("flushall", 2),
     ("pause worker", 3),
 )
+STOPPED = "T"
+"""A process that was stopped by a signal, in /proc."""
 
 
 class Faults:
     """Does harm at random, by a seed, and counts what it did."""
 
     def __init__(
-        self, running: Running, lease_seconds: float, seed: int, extra: Callable[[], int | None]
+        self,
+        running: Running,
+        lease_seconds: float,
+        seed: int,
+        extra: Callable[[], int | None],
+        kinds: Sequence[tuple[str, int]] = KINDS,
     ) -> None:
-        """Create it; `extra` returns the process of a second worker."""
-        self._running, self._lease = running, lease_seconds
+        """Create it; `extra` returns the process of a second worker, `kinds` have weights."""
+        self._running, self._lease, self._kinds = running, lease_seconds, kinds
         self._random = random.Random(seed)
         self._extra = extra
         self._paused: set[int] = set()
@@ -42,7 +50,7 @@ class Faults:
     async def run(self, seconds: float) -> None:
         """Do harm for this long; then let everything go on."""
         until = asyncio.get_running_loop().time() + seconds
-        names, weights = [kind for kind, _ in KINDS], [weight for _, weight in KINDS]
+        names, weights = [kind for kind, _ in self._kinds], [weight for _, weight in self._kinds]
         while asyncio.get_running_loop().time() < until:
             await asyncio.sleep(self._random.uniform(0.8, 1.8))
             (kind,) = self._random.choices(names, weights)
@@ -50,6 +58,23 @@ class Faults:
                 self.done[kind] += 1
         if self._pauses:
             await asyncio.wait(self._pauses)
+
+    async def wake_stopped(self, seconds: float) -> None:
+        """Let workers that stopped themselves go on after this long; runs until cancelled."""
+        since: dict[int, float] = {}
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(0.1)
+            for pid in (self._running.pids().get("worker"), self._extra()):
+                if pid is None or pid in self._paused or not _stopped(pid):
+                    continue
+                if pid not in since:
+                    since[pid] = clock()
+                    self.done["pause before a send"] += 1
+                elif clock() - since[pid] > seconds:
+                    del since[pid]
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGCONT)
 
     async def _do(self, kind: str) -> bool:
         if kind == "flushall":
@@ -89,3 +114,11 @@ class Faults:
         finally:
             await client.aclose()
         return True
+
+
+def _stopped(pid: int) -> bool:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return text.rpartition(")")[2].split()[0] == STOPPED

@@ -13,12 +13,9 @@ from functions.agents.model import ModelAway, ModelRefused
 from functions.agents.wording import HANDING_OVER
 from functions.message_send import MessageSend
 from runtime import Context, Event, Merge, Retry, function
-from state.channels import channel
-from state.conversations import conversation, hand_to_person
-from state.database import Connection
+from state.conversations import hand_to_person, take_floor
 from state.errors import CredentialSealed
 from state.ids import parse_id
-from state.messages import mark_answered
 from state.outbound import queue, raise_alert
 from state.rules.limits import clamp_text
 from state.turns import HANDED_OVER, REPLIED, SILENT, Turn, record_turn
@@ -46,7 +43,7 @@ async def agent_run(event: AgentRun, ctx: Context) -> str:
         desk = await set_desk(connection, ctx.shop.tenant, event.conversation_id, ctx.now())
     if desk is None:
         return "nothing to answer"
-    if reason := silence(desk.conversation, desk.channel, ctx.settings):
+    if reason := silence(desk.floor, ctx.settings):
         return await _stay_silent(ctx, desk, Turned(), reason)
     return await _end(ctx, desk, await _turned(ctx, desk))
 
@@ -54,7 +51,7 @@ async def agent_run(event: AgentRun, ctx: Context) -> str:
 async def _turned(ctx: Context, desk: Desk) -> Turned:
     """Run the loop; a model that gives no answer, in the end, means a person."""
     try:
-        return await turn(ctx, desk, await choose(ctx, desk))
+        return await turn(ctx, desk, choose(ctx, desk))
     except ModelAway as trouble:
         if ctx.attempt < ATTEMPTS:
             raise
@@ -72,9 +69,8 @@ async def _end(ctx: Context, desk: Desk, turned: Turned) -> str:
     turn_id = parse_id(ctx.invocation)
     async with ctx.transaction() as transaction:
         connection = transaction.connection
-        now = await conversation(connection, tenant, conversation_id, lock=True)
-        line = await channel(connection, tenant, desk.channel.channel_id)
-        reason = silence(now, line, ctx.settings)
+        floor = await take_floor(connection, tenant, conversation_id)
+        reason = silence(floor, ctx.settings)
         if reason is None:
             text = turned.text or HANDING_OVER[desk.agent.language]
             message_id = await queue(
@@ -90,17 +86,13 @@ async def _end(ctx: Context, desk: Desk, turned: Turned) -> str:
                 transaction.dispatch(
                     MessageSend(conversation_id=conversation_id, message_id=message_id)
                 )
-            await _answered(connection, desk, turn_id)
-            await record_turn(connection, tenant, _record(ctx, desk, turned, turn_id))
+            answered = [one.message_id for one in desk.new]
+            record = _record(ctx, desk, turned, turn_id)
+            await record_turn(connection, tenant, record, answered=answered)
             if turned.hand_over is not None:
                 await hand_to_person(connection, tenant, conversation_id, turned.hand_over)
             return REPLIED if turned.hand_over is None else HANDED_OVER
     return await _stay_silent(ctx, desk, turned, reason)
-
-
-async def _answered(connection: Connection, desk: Desk, turn_id: int) -> None:
-    ids = [one.message_id for one in desk.new]
-    await mark_answered(connection, desk.channel.tenant, ids, turn_id)
 
 
 async def _stay_silent(ctx: Context, desk: Desk, turned: Turned, reason: str) -> str:

@@ -19,6 +19,7 @@ from functions.channels.facts import Done, Next, Wait, fail, record
 from functions.channels.permission import UNFINISHED, Later, Never, check_times, permission
 from functions.channels.sandbox import Sandbox
 from runtime import Cancel, Context, Event, Snooze, function
+from runtime.errors import ConfigurationError
 from runtime.logs import Log, where
 from runtime.steps import patiently
 from state.attempts import (
@@ -29,7 +30,6 @@ from state.attempts import (
     sending,
     stop_message,
 )
-from state.credentials import KeyRing
 from state.database import Connection
 from state.errors import CredentialSealed
 from state.outbound import raise_alert
@@ -175,13 +175,11 @@ async def _channel(
     """Return the way out; None: its access token is missing, and people are told."""
     if found.kind == "sandbox":
         return Sandbox()
-    key = ctx.settings.encryption_key
     try:
         if found.token is None:
             raise CredentialSealed("A number has no access token. Enter it: nexus channels add.")
-        ring = KeyRing.parse(key.get_secret_value() if key else "")
-        access_token = ring.open(found.token.whose, found.token.key_id, found.token.ciphertext)
-    except (CredentialSealed, ValueError) as error:
+        access_token = ctx.open(found.token)
+    except (CredentialSealed, ConfigurationError) as error:
         await raise_alert(connection, tenant, "channel", found.channel_id, str(error))
         return None
     return CloudApi(ctx.settings, access_token)

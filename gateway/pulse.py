@@ -34,14 +34,13 @@ would wait for ever.
 
 import asyncio
 import time
-from contextlib import suppress
 
 import httpx2
 
 from runtime.logs import Log
 from runtime.settings import Settings
 from state.database import Database
-from state.errors import StateFault
+from state.errors import DatabaseAway
 from state.intake_clock import asked_at, tell_closed, tick
 
 log = Log("pulse")
@@ -68,8 +67,12 @@ class Pulse:
         ) as client:
             while True:
                 begun = time.monotonic()
-                with suppress(StateFault):  # no tick: that is what this clock shows
+                try:
                     await self.beat(client)
+                except DatabaseAway:
+                    pass  # no tick: that is what this clock shows
+                except Exception as error:
+                    log.error("the intake clock stands still", trace=error)
                 await asyncio.sleep(max(0.1, PULSE_SECONDS - (time.monotonic() - begun)))
 
     async def beat(self, client: httpx2.AsyncClient) -> None:
@@ -119,4 +122,4 @@ def probe_url(settings: Settings) -> str:
         return settings.intake_probe_url
     if settings.production and settings.api_base_url:
         return f"{settings.api_base_url.rstrip('/')}/healthz"
-    return f"http://127.0.0.1:{settings.port}/healthz"
+    return f"http://localhost:{settings.port}/healthz"  # the one name that Caddy knows here

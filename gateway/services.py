@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.problems import away
+from gateway.pulse import Pulse
 from gateway.registrations import Registrations
 from runtime.dispatch import Dispatcher
 from runtime.errors import ServerAway
@@ -43,6 +44,7 @@ class Services:
         self.registrations = Registrations(settings)
         self._opened: Opened | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._beating: asyncio.Task[None] | None = None
         self._warned = False
 
     @property
@@ -71,6 +73,9 @@ class Services:
             with suppress(asyncio.CancelledError):
                 await self._opening
         await self.registrations.aclose()
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.wait([self._beating])
         if self._opened is not None:
             await self._opened.feed.aclose()
             await self._opened.dispatcher.aclose()
@@ -96,6 +101,7 @@ class Services:
             dispatcher = await Dispatcher.open(self.settings, self.registry)
             feed = ChangeFeed(database)
             await self.registrations.start(database, feed)
+            self._beating = asyncio.create_task(Pulse(self.settings, database).run())
         except BaseException:
             await database.aclose()
             raise

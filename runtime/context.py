@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from runtime.event import Event
 from runtime.logs import Log
 from runtime.settings import Settings
+from state.credentials import SealedSecret
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Platform(Protocol):
     def unfenced(self) -> AbstractAsyncContextManager[Any]: ...  # noqa: D102
 
     async def secret(self, purpose: str, name: str) -> str | None: ...  # noqa: D102
+
+    def open(self, sealed: SealedSecret) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,8 @@ class Context:
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction bound to the shop, and to this attempt still being ours.
 
-        No outside call inside: it would hold the lane's lock.
+        Whose it is, is checked when it begins, and held from its end to the commit. No outside
+        call inside: whoever needs the same rows would wait for it.
 
         Raises:
             LeaseLost: the invocation belongs to another worker by now.
@@ -157,3 +161,11 @@ class Context:
             CredentialSealed: it is there, and its key is not; the message says what to do.
         """
         return await self.platform.secret(purpose, name)
+
+    def open(self, sealed: SealedSecret) -> str:
+        """Return a secret that was read together with something else.
+
+        Raises:
+            CredentialSealed: its key is not there; the message says what to do.
+        """
+        return self.platform.open(sealed)

@@ -14,11 +14,11 @@ from runtime.numbered import NumberedRegistry
 from runtime.ringer import Ringer
 from runtime.settings import Settings
 from runtime.steps import Steps, patiently
-from state.credentials import KeyRing, get_credential
+from state.credentials import KeyRing, SealedSecret, get_credential
 from state.database import Connection, Database, become
 from state.dispatch import Asked
 from state.shops import INSTALLATION
-from state.steps import Memo, enter, leave_and_dispatch
+from state.steps import Memo, enter, leave
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class AttemptPlatform:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Open a transaction that holds what this attempt owns; see `Context.transaction`."""
+        """Open a transaction that commits only while it is ours; see `Context.transaction`."""
         self._check()
         services, claimed = self._services, self._attempt.claimed
         self._in_transaction = True
@@ -127,8 +127,8 @@ class AttemptPlatform:
                     raise LeaseLost
                 bound = BoundTransaction(connection, services, claimed.tenant)
                 yield bound
-                if bound.asked:
-                    await leave_and_dispatch(connection, roles, bound.asked)
+                if not await leave(connection, services.worker, claimed, roles, bound.asked):
+                    raise LeaseLost
         finally:
             self._in_transaction = False
         ring(services, bound.asked)
@@ -148,6 +148,10 @@ class AttemptPlatform:
                 )
 
         return await patiently(read)
+
+    def open(self, sealed: SealedSecret) -> str:
+        """Open a secret; see `Context.open`."""
+        return self._services.ring.open(sealed.whose, sealed.key_id, sealed.ciphertext)
 
     @property
     def settings(self) -> Settings:

@@ -22,6 +22,7 @@ from runtime.event import Event, encode, validate
 from runtime.function import Function
 from runtime.logs import Log
 from runtime.settings import Settings, load_settings
+from state.credentials import SealedSecret
 
 NEEDS_DATABASE = "this needs a database: test this function with a real worker"
 
@@ -104,6 +105,9 @@ class _Asked:
         raise NotImplementedError(NEEDS_DATABASE)
 
     def unfenced(self) -> AbstractAsyncContextManager[Any]:
+        raise NotImplementedError(NEEDS_DATABASE)
+
+    def open(self, sealed: SealedSecret) -> str:
         raise NotImplementedError(NEEDS_DATABASE)
 
     async def secret(self, purpose: str, name: str) -> str | None:

@@ -1,12 +1,21 @@
-"""How a shop's agent works; what a shop has not said is as here."""
+"""How a shop's agent works, and everything a turn of it begins with, in one round trip."""
 
 from typing import NamedTuple
 
+from state.channels import Channel
+from state.conversations import Conversation
+from state.credentials import Sealed, SealedSecret
 from state.database import Connection
+from state.queries import load
+
+SQL = load("agents")
+
+MODEL_KEY = ("openai", "key")
+"""Purpose and name of the credential that a shop's own model is asked with."""
 
 
 class Agent(NamedTuple):
-    """The agent of one shop."""
+    """The agent of one shop; what the shop has not said is as the table's defaults."""
 
     shop: str
     """The shop, as shoppers know it."""
@@ -14,34 +23,49 @@ class Agent(NamedTuple):
     """es, pt or en."""
     currency: str
     zone: str
-    name: str | None = None
-    instructions: str | None = None
+    name: str | None
+    instructions: str | None
     """The shop's own words, added to ours."""
-    model: str | None = None
+    model: str | None
     """None: OPENAI_MODEL."""
-    rounds: int = 6
+    rounds: int
     """Model calls of one turn, at most."""
-    seconds: int = 60
-    tokens: int = 40_000
+    seconds: int
+    tokens: int
     """Of one turn, in and out."""
-    tokens_per_day: int = 5_000_000
-    tokens_today: int = 0
+    tokens_per_day: int
+    tokens_today: int
     """Spent since midnight in the shop's own time zone."""
+    knows: bool
+    """Whether there is anything to recall: products or documents."""
 
 
-AGENT = """
-SELECT coalesce(s.title, s.name) AS shop, s.language, s.currency, s.zone, a.name, a.instructions,
-       a.model, coalesce(a.rounds, 6) AS rounds, coalesce(a.seconds, 60) AS seconds,
-       coalesce(a.tokens, 40000) AS tokens, coalesce(a.tokens_per_day, 5000000) AS tokens_per_day,
-       coalesce((SELECT sum(t.input_tokens + t.output_tokens) FROM turn t
-                 WHERE t.tenant = $1 AND t.started_at >=
-                     date_trunc('day', clock_timestamp() AT TIME ZONE s.zone) AT TIME ZONE s.zone
-                ), 0)::bigint AS tokens_today
-FROM shop s LEFT JOIN agent a ON a.tenant = s.tenant WHERE s.tenant = $1
-"""
+class Situation(NamedTuple):
+    """What a turn begins with."""
+
+    conversation: Conversation
+    channel: Channel
+    agent: Agent
+    key: SealedSecret | None
+    """The shop's own key of the model; None: it has none."""
 
 
-async def agent_of(connection: Connection, tenant: int) -> Agent | None:
-    """Return the agent of a shop; None: there is no such shop."""
-    row = await connection.fetchrow(AGENT, tenant)
-    return Agent(**dict(row)) if row else None
+async def situation(connection: Connection, tenant: int, conversation_id: int) -> Situation | None:
+    """Return what a turn in this conversation begins with; None: the shop has no such."""
+    row = await connection.fetchrow(SQL["situation"], tenant, conversation_id, *MODEL_KEY)
+    if row is None:
+        return None
+    values = list(row.values())
+    first, second = len(Conversation._fields), len(Channel._fields)
+    third = first + second + len(Agent._fields)
+    identity, version, key_id, ciphertext = values[third:]
+    key = None
+    if identity is not None:
+        whose = Sealed(tenant, MODEL_KEY[0], identity, version)
+        key = SealedSecret(whose, key_id, ciphertext)
+    return Situation(
+        Conversation(*values[:first]),
+        Channel(*values[first : first + second]),
+        Agent(*values[first + second : third]),
+        key,
+    )

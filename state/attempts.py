@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from state.credentials import Sealed
+from state.credentials import Sealed, SealedSecret
 from state.database import Connection
 from state.outbound import accept
 from state.queries import load
@@ -23,14 +23,6 @@ class OpenAttempt(NamedTuple):
 
     attempt_id: UUID
     silence: Silence
-
-
-class SealedToken(NamedTuple):
-    """The access token of a number, as it is stored."""
-
-    whose: Sealed
-    key_id: str
-    ciphertext: bytes
 
 
 class Sending(NamedTuple):
@@ -57,7 +49,7 @@ class Sending(NamedTuple):
     hours: str | None
     zone: str
     now: datetime
-    token: SealedToken | None
+    token: SealedSecret | None
     """None: the channel has no access token."""
     open: OpenAttempt | None
 
@@ -72,7 +64,7 @@ async def sending(connection: Connection, tenant: int, message_id: int) -> Sendi
     key_id, ciphertext = values.pop("key_id"), values.pop("ciphertext")
     identity, version = values.pop("credential_id"), values.pop("version")
     if identity is not None:
-        token = SealedToken(Sealed(tenant, "whatsapp", identity, version), key_id, ciphertext)
+        token = SealedSecret(Sealed(tenant, "whatsapp", identity, version), key_id, ciphertext)
     silent = [values.pop(name) for name in Silence._fields]
     attempt_id = values.pop("attempt_id")
     found = None if attempt_id is None else OpenAttempt(attempt_id, Silence(*silent))

@@ -69,6 +69,24 @@ async def conversation(
     return Conversation(*row) if row else None
 
 
+class Floor(NamedTuple):
+    """Who may speak in a conversation."""
+
+    holder: str
+    held_reason: str | None
+    agent: bool
+    """Whether the agent answers on this channel at all."""
+
+
+async def take_floor(connection: Connection, tenant: int, conversation_id: int) -> Floor | None:
+    """Lock a conversation until the transaction ends and say who may speak; None: it is gone.
+
+    Nobody can take it over meanwhile.
+    """
+    row = await connection.fetchrow(SQL["take_floor"], tenant, conversation_id)
+    return Floor(*row) if row else None
+
+
 async def hand_to_person(
     connection: Connection, tenant: int, conversation_id: int, reason: str
 ) -> bool:

@@ -9,6 +9,7 @@ no way back to plain text: a secret whose key is missing is sealed until the key
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -27,6 +28,14 @@ class Sealed:
     purpose: str
     id: UUID
     version: int
+
+
+class SealedSecret(NamedTuple):
+    """A secret as it is stored, read together with something else."""
+
+    whose: Sealed
+    key_id: str
+    ciphertext: bytes
 
 
 class KeyRing:

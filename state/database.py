@@ -7,7 +7,7 @@ others.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
@@ -140,9 +140,11 @@ class Database:
         try:
             await connection.reset(timeout=CONNECT_SECONDS)
         except BaseException:  # nobody may get a connection that another's settings are on
-            connection.terminate()
+            with suppress(asyncpg.InterfaceError):  # it broke, and went back by itself
+                connection.terminate()
         finally:
-            await self._pool.release(connection)
+            with suppress(asyncpg.PostgresError, OSError):
+                await self._pool.release(connection)
 
     @asynccontextmanager
     async def tenant(self, tenant: int) -> AsyncIterator[Connection]:

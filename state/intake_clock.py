@@ -22,7 +22,7 @@ SET ticks = ticks + CASE WHEN EXISTS (
         WHERE state = 'intent' AND started_at < clock_timestamp() - interval '3 seconds')
         THEN clock_timestamp() ELSE gap_at END,
     at = clock_timestamp()
-WHERE id = 1 AND clock_timestamp() < $1 + interval '2 seconds'
+WHERE id = 1 AND clock_timestamp() < $1::timestamptz + interval '2 seconds'
   AND (at <= clock_timestamp() - interval '0.9 seconds'
        OR at > clock_timestamp() + interval '1 second')
 """

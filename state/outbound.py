@@ -177,5 +177,7 @@ async def _take_failure(
     if remedy is Remedy.STOP:
         channel_id = await connection.fetchval(SQL["channel_of"], tenant, message_id)
         await stop_channel(connection, tenant, channel_id, words)
+        text = f"A number was stopped: {words}. Its messages wait; resume it when that is done."
+        await raise_alert(connection, tenant, "channel", channel_id, text)
     if remedy is Remedy.OPT_OUT:
         await connection.execute(SQL["opt_out"], tenant, message_id)

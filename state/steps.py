@@ -96,35 +96,38 @@ FENCE_WORK = "SELECT true FROM work WHERE id = $1 AND worker = $2 AND epoch = $3
 
 
 async def enter(connection: Connection, worker: int, claimed: Claimed, roles: bool) -> bool:
-    """Lock what this attempt owns and bind the transaction to its shop; False: not ours any more.
-
-    One round trip. `leave_and_dispatch` ends what this begins.
-    """
+    """Begin a handler's transaction: bind it to its shop; False: the work is not ours any more."""
     return bool(
         await connection.fetchval(
-            "SELECT enter($1, $2, $3, $4, $5, $6)",
-            claimed.id,
-            worker,
-            claimed.epoch,
-            claimed.tenant,
-            claimed.lane,
-            roles,
+            "SELECT enter($1, $2, $3, $4, $5, $6)", *_owned(worker, claimed), roles
         )
     )
 
 
-async def leave_and_dispatch(connection: Connection, roles: bool, asked: Sequence[Asked]) -> None:
-    """Store events with a handler's transaction, at its end: the shop is left for the engine."""
-    await connection.execute(
-        "SELECT leave_and_dispatch($1, $2, $3, $4, $5, $6, $7)",
-        roles,
-        [one.tenant for one in asked],
-        [one.fn for one in asked],
-        [one.lane for one in asked],
-        [one.event for one in asked],
-        [one.delay_seconds for one in asked],
-        [one.cap_seconds for one in asked],
+async def leave(
+    connection: Connection, worker: int, claimed: Claimed, roles: bool, asked: Sequence[Asked]
+) -> bool:
+    """End it: hold what the attempt owns until the commit, and store events that go with it.
+
+    False: the work is not ours any more, and the transaction has to be rolled back.
+    """
+    return bool(
+        await connection.fetchval(
+            "SELECT leave($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            *_owned(worker, claimed),
+            roles,
+            [one.tenant for one in asked],
+            [one.fn for one in asked],
+            [one.lane for one in asked],
+            [one.event for one in asked],
+            [one.delay_seconds for one in asked],
+            [one.cap_seconds for one in asked],
+        )
     )
+
+
+def _owned(worker: int, claimed: Claimed) -> tuple[int, int, int, int, int | None]:
+    return claimed.id, worker, claimed.epoch, claimed.tenant, claimed.lane
 
 
 async def hold(connection: Connection, worker: int, claimed: Claimed) -> bool:

@@ -37,15 +37,25 @@ COLUMNS = (
     "turn_id, conversation_id, started_at, ended_at, outcome, reason, model, rounds, input_tokens,"
     " output_tokens, trace"
 )
+RECORD = f"""
+WITH stored AS (
+    INSERT INTO turn (tenant, {COLUMNS})
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::jsonb)
+    ON CONFLICT (turn_id) DO NOTHING RETURNING turn_id
+), answered AS (
+    UPDATE message SET turn = $2
+    WHERE tenant = $1 AND message_id = ANY ($13::bigint[]) AND direction = 'in' AND turn IS NULL
+)
+INSERT INTO change (tenant, topic, ids) SELECT $1, 'turn', ARRAY[turn_id] FROM stored
+"""  # noqa: S608 - our own columns
 
 
-async def record_turn(connection: Connection, tenant: int, turn: Turn) -> None:
-    """Store a turn; the change feed tells of it. Safe to run twice: the first one stays."""
+async def record_turn(
+    connection: Connection, tenant: int, turn: Turn, *, answered: Sequence[int] = ()
+) -> None:
+    """Store a turn, and which messages it answers. Safe to run twice: the first one stays."""
     await connection.execute(
-        f"WITH stored AS (INSERT INTO turn (tenant, {COLUMNS})"  # noqa: S608 - our own columns
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::jsonb)"
-        " ON CONFLICT (turn_id) DO NOTHING RETURNING turn_id)"
-        " INSERT INTO change (tenant, topic, ids) SELECT $1, 'turn', ARRAY[turn_id] FROM stored",
+        RECORD,
         tenant,
         turn.turn_id,
         turn.conversation_id,
@@ -58,6 +68,7 @@ async def record_turn(connection: Connection, tenant: int, turn: Turn) -> None:
         turn.input_tokens,
         turn.output_tokens,
         json.dumps(list(turn.trace)),
+        list(answered),
     )
 
 

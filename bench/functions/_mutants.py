@@ -1,11 +1,17 @@
-"""Two ways to be wrong."""
+"""Ways to be wrong, each of which a bench has to notice; and pauses at the worst moment."""
 
 import asyncio
+import os
+import random
+import signal
+from collections.abc import Sequence
 from typing import Any
 
 import runtime.platform
 from runtime.dispatch import Dispatcher, Receipt
+from runtime.intake import Intake
 from state.database import Connection, become
+from state.dispatch import Asked, dispatch
 from state.work import Claimed
 
 _tasks: set[asyncio.Task[Any]] = set()
@@ -14,30 +20,77 @@ _tasks: set[asyncio.Task[Any]] = set()
 def plant(name: str) -> None:
     """Plant a mutant by name; the empty name plants none."""
     if name == "fence":
-        setattr(runtime.platform, "enter", _always_ours)  # noqa: B010 - mypy minds otherwise
+        setattr(runtime.platform, "enter", _enter_anyway)  # noqa: B010 - mypy minds otherwise
+        setattr(runtime.platform, "leave", _leave_anyway)  # noqa: B010
+    elif name == "guard":
+        from functions.channels.channel import Outgoing
+
+        setattr(Outgoing, "check_guard", lambda _: None)  # noqa: B010
     elif name == "ack_before_commit":
         Dispatcher.dispatch = _acknowledge_first  # type: ignore[method-assign]
+        setattr(Intake, "take", _take_later)  # noqa: B010
     elif name:
-        raise ValueError(f"no mutant {name!r}: fence, ack_before_commit")
+        raise ValueError(f"no mutant {name!r}: fence, guard, ack_before_commit")
 
 
-async def _always_ours(connection: Connection, _: int, claimed: Claimed, roles: bool) -> bool:
-    """Commit whoever owns the work by now."""
+def plant_pauses(share: float) -> None:
+    """Have this process stop itself (SIGSTOP) between the intent of a send and its first byte."""
+    from functions.channels.cloud_api import CloudApi
+
+    send = CloudApi.send
+
+    async def stop_and_send(self: CloudApi, outgoing: Any) -> Any:
+        stand_still(share)
+        return await send(self, outgoing)
+
+    CloudApi.send = stop_and_send  # type: ignore[method-assign]
+
+
+def stand_still(share: float) -> None:
+    """Stop this process, this often; the bench lets it go on."""
+    if random.random() < share:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+async def _enter_anyway(connection: Connection, _: int, claimed: Claimed, roles: bool) -> bool:
+    """Begin whoever owns the work by now."""
+    if '"message_id"' in claimed.event:
+        stand_still(float(os.environ.get("BENCH_PAUSE_SHARE", 0)))
     await become(connection, claimed.tenant, roles)
     return True
 
 
-_dispatch = Dispatcher.dispatch
+async def _leave_anyway(
+    connection: Connection, _: int, __: Claimed, roles: bool, asked: Sequence[Asked]
+) -> bool:
+    """Commit whoever owns the work by now."""
+    if roles:
+        await connection.execute("SET LOCAL ROLE nexus_engine")
+    if asked:
+        await dispatch(connection, asked)
+    return True
+
+
+_dispatch, _take = Dispatcher.dispatch, Intake.take
 
 
 async def _acknowledge_first(self: Dispatcher, event: Any, **options: Any) -> Receipt:
     """Answer before anything is stored."""
+    _later(_dispatch(self, event, **options))
+    return Receipt(1, False)
 
+
+async def _take_later(self: Intake, *given: Any) -> int:
+    """Answer a provider before anything is stored."""
+    _later(_take(self, *given))
+    return 1
+
+
+def _later(call: Any) -> None:
     async def store() -> None:
         await asyncio.sleep(0.2)
-        await _dispatch(self, event, **options)
+        await call
 
     task = asyncio.create_task(store())
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
-    return Receipt(1, False)

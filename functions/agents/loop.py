@@ -53,7 +53,10 @@ async def turn(ctx: Context, desk: Desk, model: Model) -> Turned:
     turned = Turned(model=model.name)
     question = asked(desk.new)
     messages = conversation_so_far(desk)
-    messages.insert(1, {"role": "system", "content": await _recalled(ctx, desk, turned, question)})
+    turned.evidence.append(desk.agent.instructions or "")
+    if desk.agent.knows:
+        known = await _recalled(ctx, desk, turned, question)
+        messages.insert(1, {"role": "system", "content": known})
     began = time.monotonic()
     while turned.hand_over is None:
         if problem := _exhausted(desk, turned, began):
@@ -78,7 +81,7 @@ async def _recalled(ctx: Context, desk: Desk, turned: Turned, question: str) -> 
     products, worse = await recall_products(ctx, question)
     passages, worse_too = await recall_passages(ctx, question)
     text = f"{products_text(products, desk.agent.currency)}\n\n{passages_text(passages)}"
-    turned.evidence += [text, desk.agent.instructions or ""]
+    turned.evidence.append(text)
     turned.trace.append(
         {
             "kind": "recall",

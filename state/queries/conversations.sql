@@ -8,6 +8,11 @@ SELECT conversation_id, tenant, channel_id, contact_id, address_kind, address, h
        window_until, last_at
 FROM conversation WHERE tenant = $1 AND conversation_id = $2 FOR UPDATE
 
+-- name: take_floor
+SELECT c.holder, c.held_reason, h.agent
+FROM conversation c JOIN channel h ON h.tenant = $1 AND h.channel_id = c.channel_id
+WHERE c.tenant = $1 AND c.conversation_id = $2 FOR UPDATE OF c
+
 -- name: hand
 WITH changed AS (
     UPDATE conversation SET holder = $3, held_reason = $4

@@ -44,16 +44,17 @@ BEGIN
     FROM unnest(ids, names) d (id, name);
 END $$;
 
--- Begin a handler's transaction, in one round trip: lock what the attempt owns, then see one shop
--- alone. False: it is not ours any more.
+-- Begin a handler's transaction: see one shop alone. False: the work is not ours any more. Nothing
+-- is locked yet: a handler locks its own rows first, and lanes are locked last by everybody, in one
+-- order, so that handlers do not wait for each other in a circle.
 CREATE OR REPLACE FUNCTION enter(
     invocation bigint, w int, e bigint, shop int, line bigint, roles boolean
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     IF line IS NULL THEN
-        PERFORM FROM work WHERE id = invocation AND worker = w AND epoch = e FOR UPDATE;
+        PERFORM FROM work WHERE id = invocation AND worker = w AND epoch = e;
     ELSE
-        PERFORM FROM lane WHERE tenant = shop AND lane = line AND worker = w AND epoch = e FOR UPDATE;
+        PERFORM FROM lane WHERE tenant = shop AND lane = line AND worker = w AND epoch = e;
     END IF;
     IF NOT FOUND THEN
         RETURN false;
@@ -70,16 +71,33 @@ BEGIN
     END IF;
 END $$;
 
--- End it: store the events that go with it, as the engine.
-CREATE OR REPLACE FUNCTION leave_and_dispatch(
-    roles boolean, tenants int[], fns int[], lanes bigint[], events text[], delays float8[],
-    caps float8[]
-) RETURNS void LANGUAGE plpgsql AS $$
+-- End it, as the engine: hold what the attempt owns until the commit, and store the events that go
+-- with it. False: it is not ours any more, and nothing may be committed.
+CREATE OR REPLACE FUNCTION leave(
+    invocation bigint, w int, e bigint, shop int, line bigint, roles boolean,
+    tenants int[], fns int[], lanes bigint[], events text[], delays float8[], caps float8[]
+) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     IF roles THEN
         PERFORM set_config('role', 'nexus_engine', true);
     END IF;
-    PERFORM dispatch(tenants, fns, lanes, events, array_fill(NULL::int, ARRAY[cardinality(fns)]),
-                     delays, caps, array_fill(NULL::text, ARRAY[cardinality(fns)]),
-                     array_fill(NULL::text, ARRAY[cardinality(fns)]), false);
+    PERFORM FROM lane x
+    WHERE (x.tenant, x.lane) IN (SELECT shop, line UNION SELECT u.tenant, u.lane
+                                 FROM unnest(tenants, lanes) u (tenant, lane))
+    ORDER BY x.tenant, x.lane FOR UPDATE;
+    IF line IS NULL THEN
+        PERFORM FROM work WHERE id = invocation AND worker = w AND epoch = e FOR UPDATE;
+    ELSE
+        PERFORM FROM lane WHERE tenant = shop AND lane = line AND worker = w AND epoch = e;
+    END IF;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    IF cardinality(fns) > 0 THEN
+        PERFORM dispatch(
+            tenants, fns, lanes, events, array_fill(NULL::int, ARRAY[cardinality(fns)]), delays,
+            caps, array_fill(NULL::text, ARRAY[cardinality(fns)]),
+            array_fill(NULL::text, ARRAY[cardinality(fns)]), false);
+    END IF;
+    RETURN true;
 END $$;

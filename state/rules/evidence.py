@@ -8,13 +8,16 @@ status proves something only if one would have reached us:
 - our doors did not close in between. While they were closed the provider's tries failed, and it
   tries again ever less often: the next try comes after about as long as it has tried already. So
   after a gap silence counts again only when the doors stayed open for twice the time from the
-  attempt to the end of the gap, and for half of our patience at least.
+  attempt to the end of the gap, and for five times W at least.
 
 Without that proof a send waits, until the patience ends; then a person decides.
 """
 
 from enum import Enum
 from typing import NamedTuple
+
+AFTER_GAP = 5
+"""After a gap the provider's first tries may be far apart: wait so many times W."""
 
 
 class Silence(NamedTuple):
@@ -62,7 +65,7 @@ def judge(silence: Silence, *, evidence_seconds: float, patience_seconds: float)
     if silence.gap is not None:
         # Since the gap the doors were open all the time, or there would be a later one.
         quiet = min(quiet, silence.age - silence.gap)
-        needed = max(evidence_seconds, patience_seconds / 2, 2 * silence.gap)
+        needed = max(AFTER_GAP * evidence_seconds, 2 * silence.gap)
     if silence.later_status and quiet >= needed:
         return Proof.ABSENT
     if silence.lived >= patience_seconds:

@@ -1,0 +1,21 @@
+-- name: situation
+-- Columns in the order of Conversation, Channel, Agent; then the sealed key of the model.
+SELECT c.conversation_id, c.tenant, c.channel_id, c.contact_id, c.address_kind, c.address, c.holder,
+       c.held_reason, c.window_until, c.last_at,
+       h.channel_id, h.tenant, h.kind, h.app, h.address, h.display, h.agent, h.quiet_seconds,
+       h.stopped,
+       coalesce(s.title, s.name), s.language, s.currency, s.zone, a.name, a.instructions, a.model,
+       coalesce(a.rounds, 6), coalesce(a.seconds, 60), coalesce(a.tokens, 40000),
+       coalesce(a.tokens_per_day, 5000000),
+       (SELECT coalesce(sum(t.input_tokens + t.output_tokens), 0)::bigint FROM turn t
+        WHERE t.tenant = $1 AND t.started_at >=
+              date_trunc('day', clock_timestamp() AT TIME ZONE s.zone) AT TIME ZONE s.zone),
+       EXISTS (SELECT FROM product WHERE tenant = $1)
+           OR EXISTS (SELECT FROM passage WHERE tenant = $1),
+       e.credential_id, e.version, e.key_id, e.ciphertext
+FROM conversation c
+JOIN channel h ON h.tenant = $1 AND h.channel_id = c.channel_id
+JOIN shop s ON s.tenant = $1
+LEFT JOIN agent a ON a.tenant = $1
+LEFT JOIN credential e ON e.tenant = $1 AND e.purpose = $3 AND e.name = $4 AND e.state <> 'revoked'
+WHERE c.tenant = $1 AND c.conversation_id = $2
