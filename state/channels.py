@@ -4,8 +4,15 @@ from typing import NamedTuple
 
 from state.database import Connection
 from state.queries import load
+from state.shops import Shop
 
 SQL = load("channels")
+
+
+SANDBOX = "sandbox"
+"""Kind of simulated phones, and the registration that stands for all of them."""
+PHONE_QUIET_SECONDS = 1.0
+"""Who tries something out does not want to wait long."""
 
 
 class Channel(NamedTuple):
@@ -70,6 +77,20 @@ async def add_channel(
     if row is None:
         raise LookupError(f"{address!r} of {app!r} belongs to another shop")
     return Channel(*row)
+
+
+async def open_phone(connection: Connection, shop: Shop) -> Channel:
+    """Return a shop's simulated phone, made if there was none. Safe to run twice."""
+    phone = await add_channel(
+        connection,
+        shop.tenant,
+        kind=SANDBOX,
+        app=SANDBOX,
+        address=shop.name,
+        display="simulated phone",
+    )
+    await connection.execute(SQL["quiet"], shop.tenant, phone.channel_id, PHONE_QUIET_SECONDS)
+    return phone
 
 
 async def stop_channel(connection: Connection, tenant: int, channel_id: int, reason: str) -> None:

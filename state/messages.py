@@ -55,6 +55,25 @@ async def history(
     return _messages(await connection.fetch(SQL["history"], tenant, conversation_id, limit))
 
 
+class Answered(NamedTuple):
+    """What became of a shopper's message."""
+
+    conversation_id: int
+    outcome: str | None
+    """replied, handed_over, silent, failed; None: nothing yet."""
+    reason: str | None
+    reply: str | None
+    state: str | None
+    """Of the reply."""
+    problem: str | None
+
+
+async def answer_to(connection: Connection, tenant: int, wamid: str) -> Answered | None:
+    """Return what became of a message of a shopper; None: it is not here yet."""
+    row = await connection.fetchrow(SQL["answer_to"], tenant, wamid)
+    return Answered(*row) if row else None
+
+
 async def mark_answered(
     connection: Connection, tenant: int, message_ids: Sequence[int], turn: int
 ) -> None:

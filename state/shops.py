@@ -1,5 +1,6 @@
 """Shops: the tenants. Number 0 is the installation itself."""
 
+from datetime import datetime
 from typing import NamedTuple
 
 from state.database import Database
@@ -12,6 +13,58 @@ class Shop(NamedTuple):
 
     tenant: int
     name: str
+
+
+class ShopDetail(NamedTuple):
+    """A shop with everything that was said of it."""
+
+    tenant: int
+    name: str
+    title: str | None
+    """As shoppers know it; None: its name."""
+    language: str
+    """es, pt or en."""
+    currency: str
+    zone: str
+    hours: str | None
+    """See `state/rules/hours.py`; None: always open."""
+    created_at: datetime
+
+
+DETAIL = "tenant, name, title, language, currency, zone, hours, created_at"
+
+
+async def shop_details(database: Database) -> list[ShopDetail]:
+    """Return every shop, by name."""
+    async with database.engine() as connection:
+        rows = await connection.fetch(
+            f"SELECT {DETAIL} FROM shop WHERE tenant > 0 ORDER BY name"  # noqa: S608
+        )
+    return [ShopDetail(*row) for row in rows]
+
+
+async def update_shop(
+    database: Database,
+    tenant: int,
+    *,
+    title: str | None = None,
+    language: str | None = None,
+    currency: str | None = None,
+    zone: str | None = None,
+) -> ShopDetail:
+    """Change what is given, leave the rest, and return the shop. Safe to run twice."""
+    async with database.engine() as connection:
+        row = await connection.fetchrow(
+            "UPDATE shop SET title = coalesce($2, title), language = coalesce($3, language),"  # noqa: S608
+            " currency = coalesce($4, currency), zone = coalesce($5, zone)"
+            f" WHERE tenant = $1 RETURNING {DETAIL}",
+            tenant,
+            title,
+            language,
+            currency,
+            zone,
+        )
+    return ShopDetail(*row)
 
 
 async def shop_named(database: Database, name: str) -> Shop | None:

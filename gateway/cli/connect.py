@@ -11,12 +11,14 @@ from runtime.registry import load_registry
 from runtime.settings import Settings
 from state.database import Database
 from state.errors import StateFault
-from state.ids import parse_id
-from state.shops import INSTALLATION, shop_named
+from state.ids import INVOCATION, parse_id
+from state.shops import INSTALLATION, Shop, shop_named
+
+DEMO = "demo"
 
 
 class UnusableId(RuntimeFault):
-    """That is no invocation's id."""
+    """That is no id of such a thing."""
 
 
 @asynccontextmanager
@@ -60,14 +62,31 @@ async def tenant_of(environ: Mapping[str, str], shop: str | None) -> int:
     return found.tenant
 
 
-def number_of(text: str) -> int:
+async def shop_of(environ: Mapping[str, str], name: str | None) -> Shop:
+    """Return the shop that was named; none: the demo shop, on a machine of one's own.
+
+    Raises:
+        ConfigurationError: there is no such shop, or none was named in production.
+    """
+    settings = settings_here(environ)
+    if name is None and settings.production:
+        raise ConfigurationError("--shop NAME is needed here: this is no demo; see `nexus shops`")
+    async with open_database(environ) as database:
+        found = await shop_named(database, name or DEMO)
+    if found is None or found.tenant == INSTALLATION:
+        known = "; `nexus up` opens it" if name is None else "; see `nexus shops`"
+        raise ConfigurationError(f"there is no shop {name or DEMO!r}{known}")
+    return found
+
+
+def number_of(text: str, prefix: str = INVOCATION) -> int:
     """Return the number of an id as typed.
 
     Raises:
         UnusableId: it is none.
     """
     try:
-        return parse_id(text)
+        return parse_id(text, prefix)
     except ValueError as error:
         raise UnusableId(str(error)) from None
 

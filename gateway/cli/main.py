@@ -19,6 +19,12 @@ INTERRUPTED = 130
 COMMANDS = {
     "up": "start everything here, and stop it with Ctrl-C",
     "status": "show what runs, and how it does",
+    "chat": "talk to a shop's agent, here in the terminal",
+    "conversations": "list a shop's conversations",
+    "conversation": "show one conversation; take it over, give it back",
+    "shops": "list shops, or add one",
+    "apps": "list app registrations, add or remove one",
+    "channels": "list a shop's WhatsApp numbers; add, stop, resume one",
     "invoke": "run a function and print its result",
     "functions": "list the functions",
     "invocations": "list invocations",

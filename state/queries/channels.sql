@@ -36,3 +36,7 @@ WITH changed AS (
     WHERE tenant = $1 AND channel_id = $2 AND agent <> $3
     RETURNING channel_id)
 INSERT INTO change (tenant, topic, ids) SELECT $1, 'channel', ARRAY[channel_id] FROM changed
+
+-- name: quiet
+UPDATE channel SET quiet_seconds = $3
+WHERE tenant = $1 AND channel_id = $2 AND quiet_seconds <> $3

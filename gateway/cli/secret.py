@@ -1,0 +1,49 @@
+"""How commands get a secret: from a file, a prompt, or standard input; never from the words typed.
+
+What is typed behind a command is seen by everybody who may list processes.
+"""
+
+import getpass
+import sys
+from pathlib import Path
+
+from runtime.errors import ConfigurationError
+from runtime.settings import Settings
+from state.credentials import KeyRing
+
+
+def read_secret(what: str, file: str | None) -> str:
+    """Return a secret.
+
+    Args:
+        what: shown at the prompt.
+        file: its file; None: ask, or read standard input when nobody sits there.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    if file is not None:
+        try:
+            text = Path(file).read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigurationError(f"{file}: {error.strerror}") from None
+    elif sys.stdin.isatty():
+        text = getpass.getpass(f"{what}: ")
+    else:
+        text = sys.stdin.readline()
+    if not text.strip():
+        raise ConfigurationError(f"the {what} is empty")
+    return text.strip()
+
+
+def ring_of(settings: Settings) -> KeyRing:
+    """Return the keys that seal.
+
+    Raises:
+        ConfigurationError: ENCRYPTION_KEY is missing or malformed.
+    """
+    key = settings.encryption_key
+    try:
+        return KeyRing.parse(key.get_secret_value() if key else "")
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
