@@ -40,6 +40,11 @@ BEGIN
         EXECUTE format('CREATE POLICY routing ON %I FOR SELECT TO nexus_app
                         USING (current_setting(''app.tenant'', true) = ''0'')', name);
     END LOOP;
+    -- And it opens shops.
+    DROP POLICY IF EXISTS opening ON shop;
+    CREATE POLICY opening ON shop TO nexus_app
+        USING (current_setting('app.tenant', true) = '0')
+        WITH CHECK (current_setting('app.tenant', true) = '0');
 END $$;
 
 GRANT USAGE ON SCHEMA public TO nexus_engine, nexus_app;
@@ -50,7 +55,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     contact_alias, conversation, message, send_attempt, intake_clock, status_watermark, agent, turn,
     stored_file, source, passage, product, variant TO nexus_engine;
 GRANT SELECT, INSERT ON audit_log TO nexus_engine;
-GRANT SELECT ON shop, watcher, app, delivery, intake_clock TO nexus_app;
+GRANT SELECT, INSERT, UPDATE ON shop TO nexus_app;
+GRANT SELECT ON watcher, app, delivery, intake_clock TO nexus_app;
 GRANT SELECT, INSERT ON change, alert TO nexus_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     oddity, channel, contact, contact_alias, conversation, message, send_attempt, status_watermark,

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from state.database import Database
+from state.database import Connection, Database
 
 INSTALLATION = 0
 
@@ -44,26 +44,27 @@ async def shop_details(database: Database) -> list[ShopDetail]:
 
 
 async def update_shop(
-    database: Database,
+    connection: Connection,
     tenant: int,
     *,
     title: str | None = None,
     language: str | None = None,
     currency: str | None = None,
     zone: str | None = None,
+    hours: str | None = None,
 ) -> ShopDetail:
     """Change what is given, leave the rest, and return the shop. Safe to run twice."""
-    async with database.engine() as connection:
-        row = await connection.fetchrow(
-            "UPDATE shop SET title = coalesce($2, title), language = coalesce($3, language),"  # noqa: S608
-            " currency = coalesce($4, currency), zone = coalesce($5, zone)"
-            f" WHERE tenant = $1 RETURNING {DETAIL}",
-            tenant,
-            title,
-            language,
-            currency,
-            zone,
-        )
+    row = await connection.fetchrow(
+        "UPDATE shop SET title = coalesce($2, title), language = coalesce($3, language),"  # noqa: S608
+        " currency = coalesce($4, currency), zone = coalesce($5, zone),"
+        f" hours = coalesce($6, hours) WHERE tenant = $1 RETURNING {DETAIL}",
+        tenant,
+        title,
+        language,
+        currency,
+        zone,
+        hours,
+    )
     return ShopDetail(*row)
 
 
@@ -84,14 +85,21 @@ async def shop_numbered(database: Database, tenant: int) -> Shop | None:
 async def open_shop(database: Database, name: str) -> Shop:
     """Return the shop of that name, made if there was none. Safe to run twice."""
     async with database.engine() as connection, connection.transaction():
-        # One opener at a time: numbers have no gaps and a name gets one number.
-        await connection.execute("SELECT pg_advisory_xact_lock(3, 0)")
-        row = await connection.fetchrow("SELECT tenant, name FROM shop WHERE name = $1", name)
-        if row is None:
-            row = await connection.fetchrow(
-                "INSERT INTO shop (tenant, name) SELECT max(tenant) + 1, $1 FROM shop"
-                " RETURNING tenant, name",
-                name,
-            )
-        assert row is not None  # noqa: S101 - inserted above
+        return await found_shop(connection, name)
+
+
+async def found_shop(connection: Connection, name: str) -> Shop:
+    """Return the shop of that name, made if there was none. Safe to run twice.
+
+    As the engine, or bound to the installation; in a transaction.
+    """
+    # One opener at a time: numbers have no gaps and a name gets one number.
+    await connection.execute("SELECT pg_advisory_xact_lock(3, 0)")
+    row = await connection.fetchrow("SELECT tenant, name FROM shop WHERE name = $1", name)
+    if row is None:
+        row = await connection.fetchrow(
+            "INSERT INTO shop (tenant, name) SELECT max(tenant) + 1, $1 FROM shop"
+            " RETURNING tenant, name",
+            name,
+        )
     return Shop(*row)

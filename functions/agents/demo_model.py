@@ -1,29 +1,134 @@
-"""The demo model: no key, no account. It answers from recalled rows alone, and says what it is."""
+"""The demo model: no key, no account. It answers from what was recalled alone, and says what it is.
 
+It goes through the same loop, tools and checks as any other model.
+"""
+
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from functions.agents.demo.question import Question
+from functions.agents.demo.wares import (
+    COLOUR_NAMES,
+    OFFERED,
+    SIZE_NAMES,
+    colours,
+    fitting,
+    option,
+    read,
+    sizes,
+    variants_of,
+)
+from functions.agents.demo.wording import SAYS
 from functions.agents.desk import Desk
-from functions.agents.model import Answer, Message
+from functions.agents.model import Answer, Call, Message
+from functions.agents.tools import HAND_OVER
 
-SAYS = {
-    "es": "(modelo de demostración)",
-    "pt": "(modelo de demonstração)",
-    "en": "(demo model)",
-}
+PASSAGE_LIMIT = 420
 
 
 class DemoModel:
-    """Scripted: see `answer`."""
+    """A script that reads what it is shown."""
 
     name = "demo"
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._says = SAYS[desk.agent.language]
 
     async def answer(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], seconds: float
     ) -> Answer:
-        """Return what the script says."""
-        language = self._desk.agent.language
-        return Answer(text=f"Hola {SAYS[language]}")
+        """Return what the script says next."""
+        asked = [one["content"] for one in messages if one["role"] == "user"]
+        question = Question.of(asked[-1])
+        if question.topic == "person":
+            reason = json.dumps({"reason": "asked for a person", "summary": asked[-1][:200]})
+            call = Call(id="call_0", name=HAND_OVER, arguments=reason)
+            return Answer(calls=[call], finish="tool_calls")
+        told = [one["content"] or "" for one in messages if one["role"] == "system"]
+        shown = "\n\n".join(told[1:])  # the first one are our own rules
+        text = self._reply(question, shown)
+        if not any(one["role"] == "assistant" for one in messages):
+            text = f"{text}\n\n{self._says['demo']}"
+        return Answer(text=text)
+
+    def _reply(self, question: Question, shown: str) -> str:
+        if question.greeting:
+            return self._says["hello"].format(shop=self._desk.agent.shop)
+        if question.thanks:
+            return self._says["thanks"]
+        products, passages = read(shown)
+        if question.topic is not None and passages:
+            return f"{self._passage(question, passages)}\n\n{self._says['more']}"
+        wanted = fitting(question, products)
+        if wanted:
+            return self._products(question, wanted)
+        if passages and question.shared(" ".join(passages[0])):
+            return f"{self._passage(question, passages)}\n\n{self._says['more']}"
+        return self._says["unknown"]
+
+    def _passage(self, question: Question, passages: Sequence[tuple[str, str]]) -> str:
+        """Return the lines of a passage that answer, or the passage."""
+        best = max(passages, key=lambda one: question.shared(" ".join(one)))
+        title, body = best if question.shared(" ".join(best)) else passages[0]
+        lines = [line.lstrip("- ").strip() for line in body.splitlines() if line.strip()]
+        listed = [line for line in body.splitlines() if line.startswith("- ")]
+        exact = [line for line in listed if _has(line, question)]
+        hit = exact or [line for line in listed if question.shared(line)]
+        if hit:
+            return (
+                f"{title.rpartition(' > ')[2]}: "
+                + "; ".join(line.removeprefix("- ") for line in hit[:3])
+                + "."
+            )
+        text = " ".join(lines)
+        if len(text) <= PASSAGE_LIMIT:
+            return text
+        cut = text[:PASSAGE_LIMIT]
+        return cut[: max(cut.rfind(". ") + 1, cut.rfind("; ") + 1)] or cut
+
+    def _products(self, question: Question, wanted: Sequence[dict[str, Any]]) -> str:
+        size, colour = question.size, question.named(colours(wanted))
+        there = [(one, variants_of(one, size, colour)) for one in wanted]
+        there = [(one, variants) for one, variants in there if variants]
+        says = self._says
+        if there:
+            lines = [self._line(one, variants, size) for one, variants in there[:OFFERED]]
+            return "\n".join([says["found"], *lines, "", says["which"]])
+        others = [(one, variants_of(one, None, None)) for one in wanted]
+        lines = [self._line(one, variants, None) for one, variants in others[:OFFERED] if variants]
+        none = says["none"].format(what=self._asked_for(wanted, size, colour))
+        return "\n".join([none, says["instead"], *lines] if lines else [none])
+
+    def _asked_for(
+        self, wanted: Sequence[dict[str, Any]], size: str | None, colour: str | None
+    ) -> str:
+        if size is None and colour is None:
+            return str(wanted[0]["name"])
+        parts = [wanted[0]["name"] if len(wanted) == 1 else self._says["asked"], size, colour]
+        return " ".join(filter(None, parts))
+
+    def _line(
+        self, product: dict[str, Any], variants: Sequence[dict[str, Any]], size: str | None
+    ) -> str:
+        says, first = self._says, variants[0]
+        price = says["offer" if "offer" in first else "price"].format(
+            price=first.get("price", "?"), offer=first.get("offer")
+        )
+        parts = [f"{product['name']}: {price}"]
+        if size is None and (there := sizes(variants)):
+            parts.append(says["sizes"].format(sizes=", ".join(there)))
+        hues = list(dict.fromkeys(filter(None, (option(v, COLOUR_NAMES) for v in variants))))
+        if hues:
+            parts.append(says["colours"].format(colours=", ".join(hues).lower()))
+        if size is not None and any(option(v, SIZE_NAMES) for v in variants):
+            parts.insert(1, says["sizes"].format(sizes=", ".join(sizes(variants))))
+        return "• " + ", ".join(parts)
+
+
+def _has(line: str, question: Question) -> bool:
+    """Say whether a line has the size or the measure that was named (`38: 24,4 cm`)."""
+    if question.measure is not None:
+        return question.measure in line.replace(".", ",")
+    return question.size is not None and line.lstrip("- ").startswith(f"{question.size}:")

@@ -8,7 +8,7 @@ from typing import Any
 from functions.agents.desk import Desk
 from functions.agents.model import Answer, Model, ModelAway
 from functions.agents.prompt import asked, conversation_so_far
-from functions.agents.recall import recall_passages, recall_products
+from functions.agents.recall import recall
 from functions.agents.tools import (
     HAND_OVER,
     TOOLS,
@@ -20,7 +20,6 @@ from functions.agents.tools import (
     use,
 )
 from runtime import Context
-from state.recall import Passage, Product
 
 RESULT_LIMIT = 6000
 """Characters of one tool's result that the model reads."""
@@ -78,16 +77,16 @@ async def turn(ctx: Context, desk: Desk, model: Model) -> Turned:
 async def _recalled(ctx: Context, desk: Desk, turned: Turned, question: str) -> str:
     """Return what is known of the question before anybody asks a tool."""
     began = time.monotonic()
-    products, worse = await recall_products(ctx, question)
-    passages, worse_too = await recall_passages(ctx, question)
-    text = f"{products_text(products, desk.agent.currency)}\n\n{passages_text(passages)}"
+    found = await recall(ctx, question)
+    products = products_text(found.products, desk.agent.currency)
+    text = f"{products}\n\n{passages_text(found.passages)}"
     turned.evidence.append(text)
     turned.trace.append(
         {
             "kind": "recall",
-            "products": _names(products),
-            "passages": [one.title for one in passages],
-            "degraded": worse or worse_too,
+            "products": [one.name for one in found.products],
+            "passages": [one.title for one in found.passages],
+            "degraded": found.degraded,
             "ms": _ms(began),
         }
     )
@@ -178,10 +177,6 @@ def _reason(arguments: str) -> str:
     except ToolFault:
         return "the agent asked for a person"
     return " — ".join(filter(None, (asked_for.reason.strip(), asked_for.summary.strip())))[:500]
-
-
-def _names(products: Sequence[Product | Passage]) -> list[str]:
-    return [one.name for one in products if isinstance(one, Product)]
 
 
 def _ms(began: float) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from functions.agents.recall import recall_passages, recall_products
+from functions.agents.recall import recall
 from runtime import Context
 from state.recall import Passage, Product, Variant
 from state.rules.money import money
@@ -82,11 +82,11 @@ async def use(ctx: Context, name: str, arguments: str, currency: str) -> str:
         ToolFault: there is no such tool, or its arguments are wrong.
     """
     if name == "search_products":
-        products, _ = await recall_products(ctx, parsed(Search, arguments).query)
-        return products_text(products, currency)
+        found = await recall(ctx, parsed(Search, arguments).query, passage_limit=0)
+        return products_text(found.products, currency)
     if name == "search_knowledge":
-        passages, _ = await recall_passages(ctx, parsed(Search, arguments).query)
-        return passages_text(passages)
+        found = await recall(ctx, parsed(Search, arguments).query, product_limit=0)
+        return passages_text(found.passages)
     raise ToolFault(f"there is no tool {name!r}")
 
 

@@ -22,6 +22,8 @@ COMMANDS = {
     "chat": "talk to a shop's agent, here in the terminal",
     "conversations": "list a shop's conversations",
     "conversation": "show one conversation; take it over, give it back",
+    "knowledge": "what a shop's agent knows: list, add, remove documents",
+    "catalogue": "show a shop's catalogues, or import one",
     "shops": "list shops, or add one",
     "apps": "list app registrations, add or remove one",
     "channels": "list a shop's WhatsApp numbers; add, stop, resume one",

@@ -77,14 +77,15 @@ async def _list(environ: Mapping[str, str]) -> list[ShopDetail]:
 async def _add(args: argparse.Namespace, environ: Mapping[str, str]) -> ShopDetail:
     async with open_database(environ) as database:
         shop = await open_shop(database, args.name)
-        return await update_shop(
-            database,
-            shop.tenant,
-            title=args.title,
-            language=args.language,
-            currency=args.currency,
-            zone=args.zone,
-        )
+        async with database.engine() as connection:
+            return await update_shop(
+                connection,
+                shop.tenant,
+                title=args.title,
+                language=args.language,
+                currency=args.currency,
+                zone=args.zone,
+            )
 
 
 COMMAND = Command(

@@ -47,6 +47,12 @@ class Platform:
                     return
                 await asyncio.sleep(0.02)
 
+    async def zero(self, statement: str, seconds: float = 30) -> None:
+        """Wait until a statement counts nothing any more."""
+        async with asyncio.timeout(seconds):
+            while await self.value(statement):
+                await asyncio.sleep(0.02)
+
     async def value(self, statement: str, *arguments: object) -> Any:
         async with self.database.engine() as connection:
             return await connection.fetchval(statement, *arguments)

@@ -1,0 +1,1 @@
+"""The demo model: a script, so that everything can be tried without any account."""

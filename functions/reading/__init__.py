@@ -1,0 +1,1 @@
+"""Reading files that shops give: documents and catalogues."""

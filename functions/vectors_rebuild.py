@@ -1,0 +1,43 @@
+"""Bring a shop's vectors up to date from its rows in Postgres.
+
+Safe to run twice: vectors are stored under the rows' ids, and only then a row says in which space
+it is. What Chroma lost is made again with `everything`.
+"""
+
+from functions.agents.embedding import embedder_of
+from runtime import Context, Event, Retry, function
+from state.unplaced import note_placed, unplace_all, unplaced
+from state.vectors import PASSAGES, PRODUCTS, vectors_at
+
+BATCH = 200
+
+
+class VectorsRebuild(Event):
+    """Rows have no vectors yet, or have lost them."""
+
+    everything: bool = True
+    """Also those that say that they have one: Chroma may have lost them."""
+
+
+@function(timeout=300, retry=Retry(attempts=12))
+async def vectors_rebuild(event: VectorsRebuild, ctx: Context) -> int:
+    """Embed what has no vector in the current space; returns how many rows."""
+    if ctx.shop is None or ctx.settings.chroma_url is None:
+        return 0
+    tenant, embedder = ctx.shop.tenant, embedder_of(ctx.settings)
+    vectors, done = vectors_at(ctx.settings.chroma_url), 0
+    if event.everything and ctx.attempt == 1:
+        async with ctx.transaction() as transaction:
+            await unplace_all(transaction.connection, tenant)
+    for kind in (PRODUCTS, PASSAGES):
+        while True:
+            async with ctx.reading() as connection:
+                rows = await unplaced(connection, tenant, kind, embedder.name, BATCH)
+            if not rows:
+                break
+            found = await embedder.embed([row.text for row in rows])
+            await vectors.put(tenant, kind, embedder.name, [row.id for row in rows], found)
+            async with ctx.transaction() as transaction:
+                await note_placed(transaction.connection, tenant, kind, embedder.name, rows)
+            done += len(rows)
+    return done
