@@ -73,12 +73,13 @@ async def _end(ctx: Context, desk: Desk, turned: Turned) -> str:
         reason = silence(floor, ctx.settings)
         if reason is None:
             text = turned.text or HANDING_OVER[desk.agent.language]
+            cause = "turn" if turned.hand_over is None else "handover"
             message_id = await queue(
                 connection,
                 tenant,
                 conversation_id,
                 author="agent",
-                cause_key=f"turn:{turn_id}",
+                cause_key=f"{cause}:{turn_id}",
                 body=clamp_text(text),
                 turn=turn_id,
             )

@@ -49,6 +49,8 @@ class Sending(NamedTuple):
     hours: str | None
     zone: str
     now: datetime
+    farewell: bool
+    """The agent's last words as it hands over; no person has written since."""
     token: SealedSecret | None
     """None: the channel has no access token."""
     open: OpenAttempt | None

@@ -79,7 +79,7 @@ class DemoModel:
         if hit:
             return (
                 f"{title.rpartition(' > ')[2]}: "
-                + "; ".join(line.removeprefix("- ") for line in hit[:3])
+                + "; ".join(line.removeprefix("- ").rstrip(".") for line in hit[:3])
                 + "."
             )
         text = " ".join(lines)

@@ -35,7 +35,7 @@ class Later:
 def permission(sending: Sending, *, agents_enabled: bool) -> Never | Later | None:
     """Say what stands against sending; None: nothing does."""
     if sending.author == "agent":
-        if sending.holder == "person":
+        if sending.holder == "person" and not sending.farewell:
             return Never("withheld", "a person has taken over the conversation")
         if not agents_enabled:
             return Never("withheld", "agents are switched off (NEXUS_V3_ENABLED)")

@@ -17,17 +17,17 @@ from state.rules.money import cents_of
 from state.sources import Refused
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "handle": ("identificador de url", "identificador url"),
-    "name": ("nombre", "nome"),
-    "categories": ("categorías", "categorias"),
-    "price": ("precio", "preço"),
-    "offer": ("precio promocional", "preço promocional"),
-    "stock": ("stock", "estoque"),
-    "sku": ("sku",),
-    "shown": ("mostrar en tienda", "exibir na loja"),
-    "description": ("descripción", "descrição"),
-    "tags": ("tags",),
-    "brand": ("marca",),
+    "handle": ("Identificador de URL", "Identificador URL"),
+    "name": ("Nombre", "Nome"),
+    "categories": ("Categorías", "Categorias"),
+    "price": ("Precio", "Preço"),
+    "offer": ("Precio promocional", "Preço promocional"),
+    "stock": ("Stock", "Estoque"),
+    "sku": ("SKU",),
+    "shown": ("Mostrar en tienda", "Exibir na loja"),
+    "description": ("Descripción", "Descrição"),
+    "tags": ("Tags",),
+    "brand": ("Marca",),
 }
 OPTION = re.compile(r"(nombre|nome|valor) d[ea] (?:propiedad|variação) ([123])", re.IGNORECASE)
 TAG = re.compile(r"<[^>]+>")
@@ -57,10 +57,10 @@ def read(body: bytes) -> Catalogue:
     except csv.Error as error:
         raise Unreadable(f"the file is no table: {error}") from None
     known = {
-        name: heading.index(title)
+        name: heading.index(title.lower())
         for name, titles in COLUMNS.items()
         for title in titles
-        if title in heading
+        if title.lower() in heading
     }
     missing = [COLUMNS[name][0] for name in ("handle", "name", "price") if name not in known]
     if missing:

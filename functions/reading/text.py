@@ -1,12 +1,13 @@
 """Text of a file in whatever encoding it came."""
 
 import re
+from collections.abc import Iterator
 
 from state.passages import Piece
 
 PIECE = 800
 """Characters of a passage, about: enough to answer from, few enough to tell what fits."""
-SENTENCE = re.compile(r"(?<=[.!?…])\s+(?=\S)|\n+")
+SENTENCE = re.compile(r"(?<=[.!?…])\s+(?=\S)")
 
 
 class Unreadable(ValueError):
@@ -36,17 +37,21 @@ def pieces(title: str, text: str) -> list[Piece]:
     """
     found: list[Piece] = []
     body = ""
-    for sentence in filter(None, (part.strip() for part in SENTENCE.split(text))):
-        for start in range(0, len(sentence), 2 * PIECE):  # a "sentence" may have no end
-            part = sentence[start : start + 2 * PIECE]
-            if body and len(body) + len(part) > PIECE:
-                found.append(Piece(title, body))
-                body = ""
-            body = f"{body}\n{part}" if body and _listed(part) else f"{body} {part}".strip()
+    for part, gap in _parts(text):
+        if body and len(body) + len(part) > PIECE:
+            found.append(Piece(title, body))
+            body = ""
+        body = f"{body}{gap}{part}" if body else part
     if body:
         found.append(Piece(title, body))
     return found
 
 
-def _listed(part: str) -> bool:
-    return part.startswith(("-", "*", "•"))
+def _parts(text: str) -> Iterator[tuple[str, str]]:
+    """Give sentences, each with what stood before it: a line's end, or a space."""
+    for line in text.splitlines():
+        gap = "\n"
+        for sentence in filter(None, (part.strip() for part in SENTENCE.split(line))):
+            for start in range(0, len(sentence), 2 * PIECE):  # a "sentence" may have no end
+                yield sentence[start : start + 2 * PIECE], gap
+                gap = " "

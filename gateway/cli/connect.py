@@ -1,5 +1,6 @@
 """What several commands need: a database, a dispatcher, a shop's number, invocations by id."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -15,6 +16,7 @@ from state.ids import INVOCATION, parse_id
 from state.shops import INSTALLATION, Shop, shop_named
 
 DEMO = "demo"
+DEMO_LOOKS, DEMO_LOOK_SECONDS = 50, 0.1
 
 
 class UnusableId(RuntimeFault):
@@ -73,6 +75,11 @@ async def shop_of(environ: Mapping[str, str], name: str | None) -> Shop:
         raise ConfigurationError("--shop NAME is needed here: this is no demo; see `nexus shops`")
     async with open_database(environ) as database:
         found = await shop_named(database, name or DEMO)
+        for _ in range(0 if name else DEMO_LOOKS):  # it is opened just after `nexus up` is ready
+            if found is not None:
+                break
+            await asyncio.sleep(DEMO_LOOK_SECONDS)
+            found = await shop_named(database, DEMO)
     if found is None or found.tenant == INSTALLATION:
         known = "; `nexus up` opens it" if name is None else "; see `nexus shops`"
         raise ConfigurationError(f"there is no shop {name or DEMO!r}{known}")

@@ -5,6 +5,9 @@ SELECT m.message_id, m.author, m.class, m.state, m.content,
        c.conversation_id, c.holder, c.window_until, c.address_kind, c.address,
        h.channel_id, h.kind, h.address AS number, h.agent, h.stopped,
        p.opted_out_at IS NOT NULL AS opted_out, s.hours, s.zone, clock_timestamp() AS now,
+       coalesce(m.cause_key LIKE 'handover:%', false) AND NOT EXISTS (
+           SELECT FROM message o WHERE o.tenant = $1 AND o.conversation_id = m.conversation_id
+           AND o.author IN ('person', 'phone') AND o.message_id > m.message_id) AS farewell,
        e.credential_id, e.key_id, e.ciphertext, e.version,
        a.attempt_id, extract(epoch FROM clock_timestamp() - a.started_at)::float8 AS age,
        k.ticks - a.ticks AS lived,
