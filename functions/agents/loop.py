@@ -20,6 +20,7 @@ from functions.agents.tools import (
     use,
 )
 from runtime import Context
+from state.rules.receipts import complaint, unsupported
 
 RESULT_LIMIT = 6000
 """Characters of one tool's result that the model reads."""
@@ -62,10 +63,14 @@ async def turn(ctx: Context, desk: Desk, model: Model) -> Turned:
             turned.hand_over = problem
             break
         answer = await _ask(ctx, desk, model, messages, turned, began)
+        messages.append(answer.message())
         if not answer.calls:
             _conclude(turned, answer)
-            break
-        messages.append(answer.message())
+            wrong = _checked(desk, turned)
+            if not wrong:
+                break
+            messages.append({"role": "system", "content": wrong})
+            continue
         for call in answer.calls:
             if call.name == HAND_OVER:
                 turned.hand_over = _reason(call.arguments)
@@ -154,6 +159,28 @@ def _conclude(turned: Turned, answer: Answer) -> None:
         raise ModelAway("the answer is longer than the model may write")
     else:
         turned.text = text
+
+
+def _checked(desk: Desk, turned: Turned) -> str | None:
+    """Compare the answer with its evidence; returns what the model has to put right, once.
+
+    No invented fact reaches a shopper: an answer that is wrong twice becomes a person's.
+    """
+    if turned.text is None:
+        return None
+    shopper = [one.body or "" for one in (*desk.earlier, *desk.new) if one.direction == "in"]
+    found = unsupported(turned.text, turned.evidence, shopper)
+    seen = any(step["kind"] == "check" for step in turned.trace)
+    facts = [f"{one.kind} {one.text}" for one in found]
+    if found or seen:
+        turned.trace.append({"kind": "check", "unsupported": facts, "ms": 0})
+    if not found:
+        return None
+    turned.text = None
+    if seen:
+        turned.hand_over = f"the answer stated what nothing supports: {', '.join(facts)}"
+        return None
+    return complaint(found)
 
 
 def _exhausted(desk: Desk, turned: Turned, began: float) -> str | None:

@@ -46,17 +46,18 @@ class Model:
         self.url = ""
         self._key = key
         self._next: list[Response | list[Chunk]] = []
+        self._thinking: tuple[asyncio.Event, asyncio.Event] | None = None
         self.app = Starlette(
             routes=[Route("/v1/chat/completions", self._complete, methods=["POST"])]
         )
 
     def says(self, text: str, *, finish: str = "stop") -> None:
         """Answer the next request with a text."""
-        self._next.append([_delta(content=text), _delta(finish=finish)])
+        self._next.append([delta(content=text), delta(finish=finish)])
 
     def calls(self, *calls: tuple[str, Any]) -> None:
         """Answer the next request with tool calls: names and arguments (text: sent as it is)."""
-        self.streams(*_tool_pieces(calls), _delta(finish="tool_calls"))
+        self.streams(*_tool_pieces(calls), delta(finish="tool_calls"))
 
     def streams(self, *chunks: Chunk) -> None:
         """Answer the next request with these pieces and nothing else: they may be wrong."""
@@ -70,6 +71,11 @@ class Model:
         """Answer the next request with 200 and a page."""
         self._next.append(HTMLResponse("<h1>Welcome</h1>"))
 
+    def thinks(self) -> tuple[asyncio.Event, asyncio.Event]:
+        """Have the next request wait; returns when it is there, and what lets it go on."""
+        self._thinking = (asyncio.Event(), asyncio.Event())
+        return self._thinking
+
     async def _complete(self, request: Request) -> Response:
         if self._key is not None and request.headers.get("authorization") != f"Bearer {self._key}":
             return _error(401, "invalid_api_key", "the key is not accepted")
@@ -77,10 +83,12 @@ class Model:
         if wrong := _wrong(body):
             self.refused.append(wrong)
             return _error(400, "invalid_request_error", wrong)
+        if self._thinking is not None:
+            (there, go_on), self._thinking = self._thinking, None
+            there.set()
+            await go_on.wait()
         found = (
-            self._next.pop(0)
-            if self._next
-            else [_delta(content=_echo(body)), _delta(finish="stop")]
+            self._next.pop(0) if self._next else [delta(content=_echo(body)), delta(finish="stop")]
         )
         if isinstance(found, Response):
             return found
@@ -124,7 +132,7 @@ def _wrong(body: Any) -> str | None:
     return "the last call has no result" if open_calls else None
 
 
-def _delta(
+def delta(
     content: str | None = None,
     calls: Sequence[Mapping[str, Any]] | None = None,
     finish: str | None = None,
@@ -145,8 +153,8 @@ def _tool_pieces(calls: Sequence[tuple[str, Any]]) -> list[Chunk]:
         half = len(text) // 2
         function = {"name": name, "arguments": text[:half]}
         begun = {"index": index, "id": f"call_{index}", "type": "function", "function": function}
-        first.append(_delta(calls=[begun]))
-        second.append(_delta(calls=[{"index": index, "function": {"arguments": text[half:]}}]))
+        first.append(delta(calls=[begun]))
+        second.append(delta(calls=[{"index": index, "function": {"arguments": text[half:]}}]))
     return [*first, *second]
 
 

@@ -1,0 +1,317 @@
+"""One turn of the agent, against a model that can be told what to say."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from functions.agent_run import AgentRun, agent_run
+from functions.message_send import message_send
+from functions.vectors_rebuild import vectors_rebuild
+from runtime.function import Function
+from runtime.settings import Settings
+from state.channels import open_phone
+from state.conversations import give_to_agent, hand_to_person
+from state.inbound import Written, take_messages
+from state.messages import Message, history
+from state.passages import Piece, replace_passages
+from state.shops import Shop, open_shop
+from state.sources import DOCUMENT, give_source
+from state.turns import Turn, turns_of
+from tests.providers.model import Model, delta, standing_in
+from tests.runtime.harness import Platform, working
+
+ANA = "5493415550100"
+
+
+@dataclass
+class Desk:
+    """A shop whose agent asks the stand-in."""
+
+    platform: Platform
+    model: Model
+    shop: Shop
+    written: int = 0
+
+    async def writes(
+        self, text: str | None, *, phone: str = ANA, kind: str = "text", ago: float = 0
+    ) -> int:
+        """A shopper writes; returns the conversation."""
+        self.written += 1
+        at = datetime.now(UTC) - timedelta(seconds=ago)
+        async with self.platform.database.tenant(self.shop.tenant) as connection:
+            channel = await open_phone(connection, self.shop)
+            wamid = f"w{self.shop.tenant}.{self.written}"
+            one = Written(channel.channel_id, phone, None, "Ana", wamid, kind, text, {}, at)
+            (taken,) = await take_messages(connection, self.shop.tenant, [one])
+        return taken.conversation_id
+
+    async def runs(self, conversation: int) -> str | None:
+        """The agent has its turn; returns how it ended."""
+        event = AgentRun(conversation_id=conversation)
+        outcome = await self.platform.run(event, tenant=self.shop.tenant, seconds=30)
+        return outcome.result if outcome.state == "done" else outcome.state
+
+    async def said(self, conversation: int) -> list[Message]:
+        """What the agent said, oldest first."""
+        async with self.platform.database.tenant(self.shop.tenant) as connection:
+            thread = await history(connection, self.shop.tenant, conversation, 100)
+        return [one for one in thread if one.author == "agent"]
+
+    async def turns(self, conversation: int) -> list[Turn]:
+        async with self.platform.database.tenant(self.shop.tenant) as connection:
+            return await turns_of(connection, self.shop.tenant, conversation)
+
+    async def person(self, conversation: int, *, holds: bool) -> None:
+        async with self.platform.database.tenant(self.shop.tenant) as connection:
+            if holds:
+                await hand_to_person(connection, self.shop.tenant, conversation, "I answer")
+            else:
+                await give_to_agent(connection, self.shop.tenant, conversation)
+
+    def shown(self, call: int = -1) -> list[dict[str, Any]]:
+        """The messages that a model call was given."""
+        messages: list[dict[str, Any]] = self.model.asked[call]["messages"]
+        return messages
+
+
+@asynccontextmanager
+async def furnished(settings: Settings, **changes: Any) -> AsyncIterator[Desk]:
+    async with standing_in() as model:
+        known = {"openai_base_url": model.url, "chroma_url": None, **changes}
+        ours = settings.model_copy(update=known)
+        functions: list[Function[Any]] = [agent_run, message_send, vectors_rebuild]
+        async with working(ours, functions) as platform:
+            yield Desk(platform, model, await open_shop(platform.database, "uno"))
+
+
+@pytest.fixture
+async def desk(settings: Settings) -> AsyncIterator[Desk]:
+    async with furnished(settings) as found:
+        yield found
+
+
+async def test_several_messages_are_one_turn_and_one_reply(desk: Desk) -> None:
+    conversation = 0
+    for number in range(5):
+        conversation = await desk.writes(f"mensaje #{number}", ago=5 - number)
+    assert await desk.runs(conversation) == '"replied"'
+    assert await desk.runs(conversation) == '"nothing to answer"'
+
+    (reply,) = await desk.said(conversation)
+    assert reply.body == "ok #0 #1 #2 #3 #4"
+    assert len(desk.model.asked) == 1
+
+
+async def test_quick_messages_prolong_the_wait_and_run_once(desk: Desk) -> None:
+    ids = []
+    for number in range(5):
+        conversation = await desk.writes(f"#{number}")
+        event = AgentRun(conversation_id=conversation)
+        receipt = await desk.platform.dispatcher.dispatch(
+            event, tenant=desk.shop.tenant, delay_seconds=0.4
+        )
+        ids.append(receipt.id)
+        await asyncio.sleep(0.05)
+    for one in ids:
+        await desk.platform.end_of(one)
+
+    (reply,) = await desk.said(conversation)
+    assert reply.body == "ok #0 #1 #2 #3 #4"
+    assert len(await desk.turns(conversation)) == 1
+
+
+async def test_the_model_sees_the_newest_of_a_long_conversation(desk: Desk) -> None:
+    for number in range(40):
+        conversation = await desk.writes(f"viejo #{number}", ago=1000 - number)
+    await desk.runs(conversation)
+    await desk.writes("¿y ahora? #99")
+    await desk.runs(conversation)
+
+    shown = " ".join(str(one["content"]) for one in desk.shown())
+    assert "viejo #39" in shown
+    assert "viejo #0 " not in shown
+    assert (await desk.said(conversation))[-1].body == "ok #99"
+
+
+async def test_a_photo_without_words_is_answered(desk: Desk) -> None:
+    conversation = await desk.writes(None, kind="image")
+    desk.model.says("¡Linda foto! ¿Qué buscás?")
+    assert await desk.runs(conversation) == '"replied"'
+    assert desk.shown()[-1] == {"role": "user", "content": "[photo]"}
+
+
+async def test_two_shops_with_the_same_shopper_share_nothing(desk: Desk) -> None:
+    other = Desk(desk.platform, desk.model, await open_shop(desk.platform.database, "dos"))
+    await desk.runs(await desk.writes("soy de la uno #1"))
+    await other.runs(await other.writes("soy de la dos #2"))
+    assert "uno" not in " ".join(str(one["content"]) for one in desk.shown()[1:])
+
+
+# A person holds the conversation: nothing of the agent goes out any more.
+
+
+async def test_nothing_is_asked_while_a_person_holds_it(desk: Desk) -> None:
+    conversation = await desk.writes("hola")
+    await desk.person(conversation, holds=True)
+    assert await desk.runs(conversation) == '"silent"'
+    assert desk.model.asked == []
+
+    await desk.person(conversation, holds=False)
+    assert await desk.runs(conversation) == '"replied"'
+
+
+async def test_a_person_who_takes_over_while_the_model_thinks_has_the_last_word(
+    desk: Desk,
+) -> None:
+    conversation = await desk.writes("hola")
+    thinking, go_on = desk.model.thinks()
+    running = asyncio.create_task(desk.runs(conversation))
+    await thinking.wait()
+    await desk.person(conversation, holds=True)
+    go_on.set()
+
+    assert await running == '"silent"'
+    assert await desk.said(conversation) == []
+    (turn,) = await desk.turns(conversation)
+    assert (turn.outcome, turn.rounds) == ("silent", 1)
+
+
+async def test_the_switch_silences_every_agent(settings: Settings) -> None:
+    async with furnished(settings, agents_enabled=False) as desk:
+        conversation = await desk.writes("hola")
+        assert await desk.runs(conversation) == '"silent"'
+        assert desk.model.asked == []
+        (turn,) = await desk.turns(conversation)
+        assert "NEXUS_V3_ENABLED" in (turn.reason or "")
+
+
+async def test_its_last_words_reach_the_shopper_as_it_hands_over(desk: Desk) -> None:
+    conversation = await desk.writes("quiero una persona")
+    desk.model.calls(("hand_over", {"reason": "asked for a person", "summary": "wants help"}))
+    desk.model.says("Te paso con alguien del equipo.")
+    assert await desk.runs(conversation) == '"handed_over"'
+
+    (words,) = await desk.said(conversation)
+    async with asyncio.timeout(10):
+        while (await desk.said(conversation))[0].state != "delivered":
+            await asyncio.sleep(0.02)
+    assert "persona" in (words.body or "")
+    assert len(desk.model.asked) == 1
+
+
+# What goes wrong.
+
+
+async def test_a_repeated_attempt_pays_for_no_answer_again(desk: Desk) -> None:
+    conversation = await desk.writes("hola #1")
+    desk.model.calls(("search_products", {"query": "zapatillas"}))
+    desk.model.fails(500, "server_error")
+    assert await desk.runs(conversation) == '"replied"'
+
+    assert len(desk.model.asked) == 2  # the tool call once, the answer once
+    assert [one["role"] for one in desk.shown()[-2:]] == ["assistant", "tool"]
+
+
+@pytest.mark.parametrize("trouble", ["500", "cut", "page", "error inside"])
+async def test_a_model_that_stays_away_means_a_person(desk: Desk, trouble: str) -> None:
+    conversation = await desk.writes("hola")
+    for _ in range(3):
+        match trouble:
+            case "500":
+                desk.model.fails(500, "server_error")
+            case "cut":
+                desk.model.streams(delta(content="Hol"))
+            case "page":
+                desk.model.answers_a_page()
+            case _:
+                desk.model.streams({"error": {"message": "overloaded", "type": "server"}})
+    assert await desk.runs(conversation) == '"handed_over"'
+    (words,) = await desk.said(conversation)
+    assert "persona" in (words.body or "")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "remedy"),
+    [
+        (401, "invalid_api_key", "OPENAI_API_KEY"),
+        (404, "model_not_found", "OPENAI_MODEL"),
+        (429, "insufficient_quota", "credit"),
+    ],
+)
+async def test_a_wrong_configuration_is_an_alert_that_says_what_to_do(
+    desk: Desk, status: int, code: str, remedy: str
+) -> None:
+    conversation = await desk.writes("hola")
+    desk.model.fails(status, code)
+    assert await desk.runs(conversation) == '"handed_over"'
+    alert = await desk.platform.value("SELECT message FROM alert WHERE kind = 'model'")
+    assert remedy in alert
+
+
+async def test_an_invented_price_is_put_right_before_anybody_sees_it(desk: Desk) -> None:
+    conversation = await desk.writes("¿cuánto sale?")
+    desk.model.says("Sale $ 9.999.")
+    desk.model.says("No lo sé, te averiguo.")
+    assert await desk.runs(conversation) == '"replied"'
+
+    (reply,) = await desk.said(conversation)
+    assert reply.body == "No lo sé, te averiguo."
+    assert "9.999" in desk.shown()[-1]["content"]
+
+
+async def test_who_invents_twice_is_not_heard(desk: Desk) -> None:
+    conversation = await desk.writes("¿cuánto sale?")
+    desk.model.says("Sale $ 9.999.")
+    desk.model.says("Bueno, $ 8.888, con el cupón OFERTA20.")
+    assert await desk.runs(conversation) == '"handed_over"'
+
+    (words,) = await desk.said(conversation)
+    assert "8.888" not in (words.body or "")
+    (turn,) = await desk.turns(conversation)
+    assert "OFERTA20" in (turn.reason or "")
+
+
+async def test_a_fact_that_a_document_states_may_be_said(desk: Desk) -> None:
+    async with desk.platform.database.tenant(desk.shop.tenant) as connection:
+        tenant = desk.shop.tenant
+        source, _ = await give_source(connection, tenant, DOCUMENT, "envios.md", "text/plain", b"x")
+        piece = Piece("Envíos", "El envío a Rosario cuesta $ 5.800.")
+        await replace_passages(connection, tenant, source.source_id, [piece])
+    conversation = await desk.writes("¿cuánto sale el envío a Rosario?")
+    desk.model.says("El envío a Rosario sale $ 5.800.")
+    assert await desk.runs(conversation) == '"replied"'
+
+
+async def test_bad_arguments_go_back_to_the_model(desk: Desk) -> None:
+    conversation = await desk.writes("hola")
+    desk.model.calls(("search_products", "{not json"), ("no_such_tool", {}))
+    desk.model.says("¿Qué buscás?")
+    assert await desk.runs(conversation) == '"replied"'
+    results = [one["content"] for one in desk.shown() if one["role"] == "tool"]
+    assert all(one.startswith("error: ") for one in results)
+    assert len(results) == 2
+
+
+async def test_who_only_uses_tools_ends_with_a_person(desk: Desk) -> None:
+    conversation = await desk.writes("hola")
+    for _ in range(10):
+        desk.model.calls(("search_products", {"query": "x"}))
+    assert await desk.runs(conversation) == '"handed_over"'
+    assert len(desk.model.asked) == 6
+
+
+async def test_a_shops_tokens_of_the_day_are_a_limit(desk: Desk) -> None:
+    async with desk.platform.database.engine() as connection:
+        await connection.execute(
+            "INSERT INTO agent (tenant, tokens_per_day) VALUES ($1, 20)", desk.shop.tenant
+        )
+    first = await desk.writes("hola #1")
+    assert await desk.runs(first) == '"replied"'
+    second = await desk.writes("hola #2", phone="5493415550200")
+    assert await desk.runs(second) == '"handed_over"'
+    assert len(desk.model.asked) == 1
