@@ -18,6 +18,7 @@ from gateway.auth import cookie_name, signed_in
 from gateway.pages.filter import Filter
 from gateway.pages.invocations import detail_of
 from gateway.pages.page import part
+from gateway.pages.phone import shop_for_phone, thread_of
 from gateway.problems import Problem
 from gateway.services import Services
 from gateway.texts import language_of, texts
@@ -131,6 +132,15 @@ def _renderer(request: Request) -> Render:
     """Return what makes the moving part of the page that asks."""
     words = texts(language_of(request))
     services, boards = request.app.state.services, request.app.state.boards
+    phone = request.query_params.get("phone")
+    if phone is not None:
+        shop_name = request.query_params.get("shop", "")
+
+        async def thread() -> tuple[str, bool]:
+            shop = await shop_for_phone(services, shop_name)
+            return part(words, "_phone.html", await thread_of(services, shop, phone)), True
+
+        return thread
     name = request.query_params.get("invocation")
     if name is None:
         wanted = Filter.of(request.query_params)

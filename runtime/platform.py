@@ -1,8 +1,9 @@
 """What a running attempt may do: dispatch, steps, transactions. Bound to that attempt."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -33,6 +34,8 @@ class Services:
     """Have this process look at events that were just stored, each when it is due."""
     steps: Steps
     worker: int
+    stepping: set[int] = field(default_factory=set)
+    """Functions that used a step in this process."""
 
     @cached_property
     def ring(self) -> KeyRing:
@@ -85,7 +88,9 @@ class AttemptPlatform:
     def __init__(self, attempt: Attempt, services: Services) -> None:
         self._attempt = attempt
         self._services = services
-        self._memos: dict[str, Memo] | None = None
+        self._memos: asyncio.Task[dict[str, Memo]] | None = None
+        if attempt.claimed.fn in services.stepping:
+            self._memos = self._read_memos()  # it will ask for them: be a round trip ahead
         self._names: set[str] = set()
         self._in_transaction = False
 
@@ -110,8 +115,9 @@ class AttemptPlatform:
         self._names.add(name)
         steps = self._services.steps
         if self._memos is None:
-            self._memos = await steps.memos(self._attempt)
-        memo = self._memos.get(name)
+            self._memos = self._read_memos()
+            self._services.stepping.add(self._attempt.claimed.fn)
+        memo = (await asyncio.shield(self._memos)).get(name)
         return await steps.run(self._attempt, name, memo, call, writes, resolve)
 
     @asynccontextmanager
@@ -162,6 +168,11 @@ class AttemptPlatform:
         return self._services.numbered.ask(
             event, tenant=self._attempt.claimed.tenant, delay_seconds=delay_seconds
         )
+
+    def _read_memos(self) -> "asyncio.Task[dict[str, Memo]]":
+        task = asyncio.create_task(self._services.steps.memos(self._attempt))
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        return task
 
     def _check(self) -> None:
         if self._attempt.over:

@@ -69,6 +69,14 @@ async def conversation(
     return Conversation(*row) if row else None
 
 
+async def conversation_at(
+    connection: Connection, tenant: int, channel_id: int, address: str
+) -> Conversation | None:
+    """Return the conversation with an address on a channel; None: nobody wrote from there."""
+    row = await connection.fetchrow(SQL["at"], tenant, channel_id, address)
+    return Conversation(*row) if row else None
+
+
 class Floor(NamedTuple):
     """Who may speak in a conversation."""
 

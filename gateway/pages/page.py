@@ -31,6 +31,8 @@ class Frame:
     languages: list[tuple[str, str, str]]
     """Code, name and address of this page in each language."""
     version: str
+    place: str
+    """First word of the address: which part of the pages this is."""
     notice: str
     """What the last action did; empty: nothing to tell."""
     notice_kind: str
@@ -84,6 +86,7 @@ def render(
             for code, name in LANGUAGES.items()
         ],
         version=services.settings.app_version,
+        place=request.url.path.strip("/").partition("/")[0],
         notice=notice[1],
         notice_kind=notice[0],
     )

@@ -120,3 +120,22 @@ if (address.searchParams.has("said")) {
   address.searchParams.delete("said");
   history.replaceState(null, "", address);
 }
+
+// ---- a message is sent in place; the live part shows it ----
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target.closest("form[data-compose]");
+  if (!form) return;
+  event.preventDefault();
+  const field = form.elements.text;
+  const body = new URLSearchParams(new FormData(form));
+  const text = field.value;
+  field.value = "";
+  field.focus();
+  const answer = await fetch(form.action, { method: "POST", body, redirect: "manual" })
+    .catch(() => null);
+  if (!answer || (answer.type !== "opaqueredirect" && !answer.ok)) {
+    field.value = text; // the plain way tells what is wrong
+    form.submit();
+  }
+});

@@ -8,6 +8,13 @@ SELECT conversation_id, tenant, channel_id, contact_id, address_kind, address, h
        window_until, last_at
 FROM conversation WHERE tenant = $1 AND conversation_id = $2 FOR UPDATE
 
+-- name: at
+SELECT c.conversation_id, c.tenant, c.channel_id, c.contact_id, c.address_kind, c.address, c.holder,
+       c.held_reason, c.window_until, c.last_at
+FROM contact_alias a
+JOIN conversation c ON c.tenant = $1 AND c.contact_id = a.contact_id AND c.channel_id = $2
+WHERE a.tenant = $1 AND a.kind = 'phone' AND a.value = $3
+
 -- name: take_floor
 SELECT c.holder, c.held_reason, h.agent
 FROM conversation c JOIN channel h ON h.tenant = $1 AND h.channel_id = c.channel_id
