@@ -31,7 +31,7 @@ PAUSES = {
     # intent and first byte, until others have taken over and sent; for `fence`, at the beginning
     # of the transaction, until others own the work
     "none": (0.001, LEASE_SECONDS + EVIDENCE_SECONDS + 4),
-    "guard": (0.01, LEASE_SECONDS + EVIDENCE_SECONDS + 4),
+    "guard": (0.006, LEASE_SECONDS + EVIDENCE_SECONDS + 4),
     "fence": (0.01, LEASE_SECONDS + 1),
     "ack_before_commit": (0.0, 0.0),
 }

@@ -119,7 +119,8 @@ BEGIN
         IF EXISTS (SELECT FROM message x WHERE x.tenant = shop AND x.wamid = m.wamid) THEN
             CONTINUE;
         END IF;
-        said := least(coalesce(m.at, t), t);
+        -- The provider tells whole seconds; within this one, the order of arrival is finer.
+        said := CASE WHEN m.at < t - interval '1 second' THEN m.at ELSE t END;
         person := contact_of(shop, m.phone, m.bsuid, m.called);
         chat := conversation_of(shop, m.line, person, m.phone, m.bsuid);
         INSERT INTO message (tenant, conversation_id, direction, author, wamid, kind, body, content,
