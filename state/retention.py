@@ -13,6 +13,16 @@ RULES = (
         " WHERE at < clock_timestamp() - interval '1 day' LIMIT $1))",
     ),
     (
+        "deliveries",
+        "DELETE FROM delivery WHERE ctid = ANY (ARRAY(SELECT ctid FROM delivery"
+        " WHERE received_at < clock_timestamp() - interval '30 days' LIMIT $1))",
+    ),
+    (
+        "oddities",
+        "DELETE FROM oddity WHERE ctid = ANY (ARRAY(SELECT ctid FROM oddity"
+        " WHERE created_at < clock_timestamp() - interval '30 days' LIMIT $1))",
+    ),
+    (
         "keys",
         "DELETE FROM once WHERE (tenant, key) IN (SELECT tenant, key FROM once"
         " WHERE created_at < clock_timestamp() - interval '7 days' ORDER BY created_at LIMIT $1)",
