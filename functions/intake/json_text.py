@@ -52,12 +52,9 @@ def fit_text(text: str) -> str:
     """
     if text.isascii() and "\0" not in text:
         return text
-    whole = text.encode("utf-8", "replace").decode() if not _whole(text) else text
-    return whole.replace("\0", "�")
-
-
-def _whole(text: str) -> bool:
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+    # Two halves that belong together are joined; a lone one becomes the sign for "unreadable".
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return whole.replace("\0", "\ufffd")
 
 
 def _integer(digits: str) -> int | str:

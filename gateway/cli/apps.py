@@ -12,7 +12,9 @@ from gateway.cli.environment import settings_here
 from gateway.cli.output import print_json, print_table
 from gateway.cli.secret import read_secret, ring_of
 from runtime.errors import ConfigurationError
+from runtime.registry import load_registry
 from runtime.settings import Settings
+from runtime.trigger import Webhook
 from state.apps import SECRET, VERIFY, App, add_app, apps, remove_app
 from state.credentials import put_credential
 from state.shops import INSTALLATION
@@ -25,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("action", nargs="?", choices=("list", "add", "remove"), default="list")
     parser.add_argument("name", nargs="?", help="the word in its webhook's address")
-    parser.add_argument("--provider", default="whatsapp", choices=("whatsapp",))
+    parser.add_argument("--provider", default="whatsapp", help="path of a function's Webhook")
     parser.add_argument(
         "--secret-file", metavar="FILE", help="its app secret; else it is asked for"
     )
@@ -46,6 +48,10 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
         gone = asyncio.run(_remove(args.name, environ))
         print(f"{args.name} is {'removed' if gone else 'not registered'}")
         return 0 if gone else 1
+    if args.provider not in (known := providers(settings)):
+        raise ConfigurationError(
+            f"no function has a Webhook({args.provider!r}); there are: {', '.join(known) or 'none'}"
+        )
     secret = read_secret("app secret", args.secret_file)
     token = (
         read_secret("verify token", args.verify_token_file)
@@ -57,11 +63,21 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if args.json:
         print_json({"name": app.name, "provider": app.provider, "address": address})
         return 0
-    print(f"{app.name} is registered. At Meta, under WhatsApp, Configuration, enter:\n")
+    print(f"{app.name} is registered. At the provider (Meta: WhatsApp, Configuration) enter:\n")
     print(f"  callback URL   {address}")
     print(f"  verify token   {token}\n")
-    print("and subscribe to `messages`. The verify token is not shown again.")
+    print("At Meta, subscribe to `messages`. The verify token is not shown again.")
     return 0
+
+
+def providers(settings: Settings) -> list[str]:
+    """Return the paths that functions declare with Webhook."""
+    return sorted(
+        trigger.path
+        for function in load_registry(settings.functions)
+        for trigger in function.policy.trigger
+        if isinstance(trigger, Webhook)
+    )
 
 
 def address_of(settings: Settings, app: App) -> str:

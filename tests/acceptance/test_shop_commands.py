@@ -1,0 +1,100 @@
+"""Shops, apps, numbers and files, as an operator types them; and a chat in the terminal."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stacks import RunningStack, clean_environment, running_stack
+
+HEADING = "Identificador de URL;Nombre;Precio;Stock\n"
+
+
+@pytest.fixture(scope="module")
+def stack(servers_folder: Path) -> Iterator[RunningStack]:
+    with running_stack(servers_folder / "shop-commands") as running:
+        running.wait_ready()
+        yield running
+
+
+def typed(stack: RunningStack, text: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command with something on its standard input."""
+    joined = {"NEXUS_STATE_DIR": str(stack.state), "PYTHONPATH": str(stack.home)}
+    return subprocess.run(
+        [*stack.command, *arguments],
+        cwd=stack.home,
+        env={**clean_environment(), **joined, "PATH": os.environ["PATH"]},
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+def test_a_stranger_chats_with_the_demo_shop_at_once(stack: RunningStack) -> None:
+    said = typed(stack, "¿tenés campera inflable?\nquiero hablar con una persona\n", "chat")
+    assert said.returncode == 0, said.stderr
+    assert "$ 129.900" in said.stdout
+    assert "modelo de demostración" in said.stdout
+    assert "a person goes on from here" in said.stdout
+    assert "not sent" not in said.stdout
+
+    (listed,) = json.loads(stack.run("conversations", "--json").stdout)
+    assert listed["holder"] == "person"
+    shown = stack.run("conversation", listed["id"])
+    assert "recalled Campera inflable Glaciar" in shown.stdout
+    assert "handed_over" in shown.stdout
+    given = stack.run("conversation", listed["id"], "--give")
+    assert "the agent has it" in given.stdout
+
+
+def test_a_number_is_connected_without_typing_a_secret(stack: RunningStack, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("app-secret-of-meta\n")
+    assert stack.run("shops", "add", "pampa", "--title", "Pampa").returncode == 0
+    added = stack.run("apps", "add", "meta", "--secret-file", str(secret))
+    assert "/webhooks/whatsapp/meta" in added.stdout
+    assert "app-secret-of-meta" not in added.stdout + added.stderr
+    number = ["--phone-number-id", "106540352242922", "--number", "+54 341 555-0100"]
+    bound = typed(stack, "token\n", "channels", "add", "--shop", "pampa", "--app", "meta", *number)
+    assert "+54 341 555-0100" in bound.stdout, bound.stderr
+
+    for wrong, remedy in (
+        (["channels", "add", "--app", "meta"], "--phone-number-id is missing"),
+        (["channels", "add", "--app", "nobody", *number], "nexus apps add nobody"),
+        (["apps", "add", "Meta!"], "small letters"),
+        (["apps", "add", "other", "--provider", "nowhere"], "whatsapp"),
+        (["chat", "--shop", "nobody"], "there is no shop 'nobody'"),
+        (["knowledge", "add", "/nowhere.md"], "No such file"),
+    ):
+        said = typed(stack, "x\n", *wrong)
+        assert said.returncode in (69, 78), (wrong, said.stderr)
+        assert remedy in said.stderr, (wrong, said.stderr)
+
+
+def test_files_are_read_with_their_bad_rows_named(stack: RunningStack, tmp_path: Path) -> None:
+    rows = [f"p-{number};Producto {number};{number},50;3" for number in range(1, 301)]
+    rows[9] = "p-10;Producto 10;mucho;3"
+    rows[19] = ";Sin identificador;1;1"
+    table = tmp_path / "productos.csv"
+    table.write_text(HEADING + "\n".join(rows), encoding="cp1252")
+    said = stack.run("catalogue", "import", str(table), "--shop", "demo")
+    assert said.returncode == 0, said.stderr
+    assert "298 taken, 2 rows refused" in said.stdout
+    assert "line 11: Precio is no amount" in said.stderr
+    again = stack.run("catalogue", "import", str(table), "--shop", "demo")
+    assert "nothing new" in again.stdout
+
+    scanned = tmp_path / "scan.pdf"
+    scanned.write_bytes(b"%PDF-1.4 nothing")
+    page = tmp_path / "garantia.html"
+    page.write_text("<h1>Garantía</h1><p>Seis meses.</p><script>no()</script>")
+    assert stack.run("knowledge", "add", str(page)).returncode == 0
+    bad = stack.run("knowledge", "add", str(scanned))
+    assert bad.returncode == 1
+    assert "scan" in bad.stderr
+    assert stack.run("knowledge", "remove", "garantia.html").returncode == 0
