@@ -32,6 +32,8 @@ DOORS = {
     "/invocations/{id}/replay": PAGES,
     "/alerts/{number:int}/resolve": PAGES,
     "/live": PAGES,
+    "/phone": PAGES,
+    "/phone/{shop}": PAGES,
     "/login": PAGES,
     "/logout": PAGES,
     "/static/{name}": PAGES,

@@ -1,17 +1,27 @@
 """The simulated phone in a real browser: a stranger writes, and the demo shop answers."""
 
 import asyncio
+from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
 
-from tests.acceptance.test_pages import DESK, FAULTS, LIVE, PHONE, api, browser, shop, signed_in
+from runtime.host.postgres import Postgres
+from runtime.host.valkey import Valkey
+from tests.acceptance.test_pages import DESK, FAULTS, LIVE, PHONE, api, browser, signed_in
 from tests.browser import Browser, Page
-from tests.sites import Site
+from tests.sites import Site, fresh_site
 
-__all__ = ["api", "browser", "shop"]  # fixtures
+__all__ = ["api", "browser"]  # fixtures
 
 SAID = "[...document.querySelectorAll('.said.out:not(.answering) p')].map((p) => p.textContent)"
+
+
+@pytest.fixture(scope="module")
+def shop(postgres_server: Postgres, valkey_server: Valkey, servers_folder: Path) -> Iterator[Site]:
+    with fresh_site(postgres_server, valkey_server, servers_folder / "phone") as found:
+        yield found
 
 
 @pytest.fixture

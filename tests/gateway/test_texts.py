@@ -34,7 +34,16 @@ def test_every_text_is_used_and_every_used_one_exists() -> None:
         if path.suffix in (".html", ".py")
     )
     named = set(re.findall(r"""\bt\(['"]([\w.]+\w)['"]""", sources))
-    families = ("state.", "said.", "problem.", "detail.step.", "cancel.", "replay.", "login.")
+    families = (
+        "state.",
+        "said.",
+        "problem.",
+        "detail.step.",
+        "cancel.",
+        "replay.",
+        "login.",
+        "turn.",
+    )
     known = set(load("en"))
 
     assert named <= known, named - known

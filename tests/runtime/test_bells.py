@@ -46,7 +46,7 @@ async def test_rq_info_shows_queues_and_workers(settings: Settings, tmp_path: Pa
         await found.run(Greet())
         shown = await rq(settings, "info")
     assert "greet" in shown
-    assert "3 queues" in shown
+    assert "4 queues" in shown
     assert "1 workers" in shown
     assert str(worker.process.pid) in shown
 
