@@ -25,7 +25,16 @@ BY_REQUEST, DRAINING, LOST = "cancelled by request", "handed back", "not ours an
 class Attempt:
     """One attempt, in this process."""
 
-    __slots__ = ("children", "claimed", "function", "number", "over", "stop", "task")
+    __slots__ = (
+        "children",
+        "claimed",
+        "function",
+        "number",
+        "over",
+        "recording",
+        "stop",
+        "task",
+    )
 
     def __init__(self, claimed: Claimed, function: Function[Any]) -> None:
         self.claimed = claimed
@@ -35,6 +44,8 @@ class Attempt:
         """Why its task was cancelled; None: it was not."""
         self.children: list[Asked] = []
         self.task: asyncio.Task[None] | None = None
+        self.recording: asyncio.Future[None] | None = None
+        """Stores the answer of the last step; None: it is stored."""
         self.over = False
         """Its handler has ended; what it left running may do nothing in its name."""
 
@@ -70,7 +81,10 @@ class Attempt:
                     platform=platform,
                     merged=[self._event(text) for text in merged],
                 )
-                result = await self.function.handler(event, context)
+                try:
+                    result = await self.function.handler(event, context)
+                finally:
+                    await platform.settle()
             return self._done(result)
         except Cancel as verdict:
             return self._finish(CANCELLED, verdict.reason)

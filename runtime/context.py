@@ -56,9 +56,13 @@ class Platform(Protocol):
         resolve: Callable[[], Awaitable[Any]] | None,
     ) -> Any: ...
 
+    async def settle(self) -> None: ...  # noqa: D102
+
     def transaction(self) -> AbstractAsyncContextManager[Transaction]: ...  # noqa: D102
 
-    def unfenced(self) -> AbstractAsyncContextManager[Any]: ...  # noqa: D102
+    def reading(self) -> AbstractAsyncContextManager[Any]: ...  # noqa: D102
+
+    def recording(self) -> AbstractAsyncContextManager[Any]: ...  # noqa: D102
 
     async def secret(self, purpose: str, name: str) -> str | None: ...  # noqa: D102
 
@@ -144,7 +148,7 @@ class Context:
 
     def reading(self) -> AbstractAsyncContextManager[Any]:
         """Open a transaction bound to the shop, to read. Nothing is locked, nothing waits."""
-        return self.platform.unfenced()
+        return self.platform.reading()
 
     def recording(self) -> AbstractAsyncContextManager[Any]:
         """Open a transaction bound to the shop, to record a fact.
@@ -152,7 +156,7 @@ class Context:
         What has happened outside is written down even when the invocation belongs to another
         worker by now. For effects that may happen once only, take `transaction`.
         """
-        return self.platform.unfenced()
+        return self.platform.recording()
 
     async def secret(self, purpose: str, name: str) -> str | None:
         """Return a secret of the shop (of the installation, without one); None: there is none.

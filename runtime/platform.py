@@ -18,8 +18,9 @@ from runtime.steps import Steps, patiently
 from state.credentials import KeyRing, SealedSecret, get_credential
 from state.database import Connection, Database, become
 from state.dispatch import Asked
+from state.errors import WorkLost
 from state.shops import INSTALLATION
-from state.steps import Memo, enter, leave
+from state.steps import Memo, entering, leave
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,17 @@ class AttemptPlatform:
         if name in self._names:
             raise StepError(f"step {name!r} was already used in this attempt; names are unique")
         self._names.add(name)
+        await self.settle()
         steps = self._services.steps
         if self._memos is None:
             self._memos = self._read_memos()
             self._services.stepping.add(self._attempt.claimed.fn)
         memo = (await asyncio.shield(self._memos)).get(name)
         return await steps.run(self._attempt, name, memo, call, writes, resolve)
+
+    async def settle(self) -> None:
+        """Wait for what is being recorded; see `Steps.settle`."""
+        await self._services.steps.settle(self._attempt)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -127,20 +133,26 @@ class AttemptPlatform:
         services, claimed = self._services, self._attempt.claimed
         self._in_transaction = True
         try:
-            async with services.database.lent() as connection, connection.transaction():
-                roles = services.database.roles
-                if not await enter(connection, services.worker, claimed, roles):
-                    raise LeaseLost
+            roles = services.database.roles
+            begin = entering(services.worker, claimed, roles)
+            async with services.database.begun(begin) as connection:
                 bound = BoundTransaction(connection, services, claimed.tenant)
                 yield bound
+                await self.settle()
                 if not await leave(connection, services.worker, claimed, roles, bound.asked):
                     raise LeaseLost
+        except WorkLost:
+            raise LeaseLost from None
         finally:
             self._in_transaction = False
         ring(services, bound.asked)
 
-    def unfenced(self) -> AbstractAsyncContextManager[Connection]:
-        """Open a transaction that holds nothing; see `Context.reading`, `Context.recording`."""
+    def reading(self) -> AbstractAsyncContextManager[Connection]:
+        """Open a transaction that only reads; see `Context.reading`."""
+        return self._services.database.reading(self._attempt.claimed.tenant)
+
+    def recording(self) -> AbstractAsyncContextManager[Connection]:
+        """Open a transaction that holds nothing; see `Context.recording`."""
         return self._services.database.tenant(self._attempt.claimed.tenant)
 
     async def secret(self, purpose: str, name: str) -> str | None:

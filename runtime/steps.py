@@ -53,16 +53,32 @@ class Steps:
         writes: bool,
         resolve: Callable[[], Awaitable[Any]] | None,
     ) -> Any:
-        """Return the recorded answer, or make the call and record it."""
+        """Return the recorded answer, or make the call and record it.
+
+        The answer of a call that only read is recorded while its caller goes on; `settle` waits
+        for that before anything can follow from the answer.
+        """
         if memo is not None and memo.state == stored.DONE:
             return json.loads(memo.result or "null")
         if not writes:
             text = _json(name, await call())
-            await self._record(attempt, name, stored.DONE, text)
+            attempt.recording = asyncio.ensure_future(
+                self._record(attempt, name, stored.DONE, text)
+            )
             return json.loads(text)
         if memo is not None:
             return await self._resolve(attempt, name, call, resolve)
         return await self._write(attempt, name, call)
+
+    async def settle(self, attempt: Attempt) -> None:
+        """Wait until the last answer is recorded: a later attempt must get the same one.
+
+        Raises:
+            LeaseLost: the invocation belongs to another worker by now.
+        """
+        recording, attempt.recording = attempt.recording, None
+        if recording is not None:
+            await recording
 
     async def _write(self, attempt: Attempt, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
         if self.closing_doors:

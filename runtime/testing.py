@@ -101,10 +101,16 @@ class _Asked:
             self._steps[name] = json.loads(to_json(await call()))
         return self._steps[name]
 
+    async def settle(self) -> None:
+        """Nothing is under way."""
+
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         raise NotImplementedError(NEEDS_DATABASE)
 
-    def unfenced(self) -> AbstractAsyncContextManager[Any]:
+    def reading(self) -> AbstractAsyncContextManager[Any]:
+        raise NotImplementedError(NEEDS_DATABASE)
+
+    def recording(self) -> AbstractAsyncContextManager[Any]:
         raise NotImplementedError(NEEDS_DATABASE)
 
     def open(self, sealed: SealedSecret) -> str:

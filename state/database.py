@@ -68,6 +68,23 @@ async def has_roles(dsn: str) -> bool:
         await connection.close()
 
 
+class Line(asyncpg.Connection):  # type: ignore[misc] # it comes without types
+    """A connection that begins a transaction and says something more in the same round trip."""
+
+    _more = ""
+
+    def begun_with(self, statement: str) -> asyncpg.transaction.Transaction:
+        """Return a transaction that begins with this statement; it may not hold foreign text."""
+        self._more = statement
+        return self.transaction()
+
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+        """Run a statement; see `asyncpg.Connection.execute`."""
+        if self._more and query.startswith("BEGIN"):
+            query, self._more = query + self._more, ""
+        return str(await super().execute(query, *args, timeout=timeout))
+
+
 class Database:
     """A pool of few connections, opened when first needed."""
 
@@ -101,6 +118,7 @@ class Database:
                 max_size=maximum,
                 timeout=CONNECT_SECONDS,
                 reset=_leave_as_it_is,
+                connection_class=Line,
                 server_settings=server,
             )
             await pool
@@ -121,7 +139,7 @@ class Database:
                 yield connection
 
     @asynccontextmanager
-    async def lent(self) -> AsyncIterator[Connection]:
+    async def lent(self) -> AsyncIterator[Any]:
         """Lend a connection to code that is not the engine's: what it sets ends with it.
 
         It is cleaned after the block has ended, so that nobody waits for that.
@@ -138,6 +156,8 @@ class Database:
 
     async def _take_back(self, connection: Any) -> None:
         try:
+            if connection.is_in_transaction():  # it only read
+                await connection.execute("ROLLBACK", timeout=CONNECT_SECONDS)
             await connection.reset(timeout=CONNECT_SECONDS)
         except BaseException:  # nobody may get a connection that another's settings are on
             with suppress(asyncpg.InterfaceError):  # it broke, and went back by itself
@@ -147,15 +167,32 @@ class Database:
                 await self._pool.release(connection)
 
     @asynccontextmanager
+    async def begun(self, statement: str) -> AsyncIterator[Connection]:
+        """Lend a transaction that begins with this statement, to code that is not the engine's."""
+        async with self.lent() as connection, connection.begun_with(statement):
+            yield connection
+
+    @asynccontextmanager
     async def tenant(self, tenant: int) -> AsyncIterator[Connection]:
         """Lend a transaction that sees one shop, and no other."""
-        async with self.lent() as connection, connection.transaction():
-            await become(connection, tenant, self.roles)
+        async with self.begun(becoming(tenant, self.roles)) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def reading(self, tenant: int) -> AsyncIterator[Connection]:
+        """Lend a transaction that sees one shop and writes nothing; nobody waits for its end."""
+        async with self.lent() as connection:
+            await connection.execute(f"BEGIN READ ONLY; {becoming(tenant, self.roles)}")
             yield connection
 
 
 async def _leave_as_it_is(_: Connection) -> None:
     """Take a connection back without a round trip: the engine sets nothing on it."""
+
+
+def becoming(tenant: int, roles: bool) -> str:
+    """Return the statement that binds the rest of a transaction to one shop."""
+    return f"SELECT become({tenant:d}, {bool(roles)})"
 
 
 async def become(connection: Connection, tenant: int, roles: bool) -> None:

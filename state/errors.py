@@ -4,6 +4,7 @@ StateFault
   DatabaseAway       Postgres does not answer, or the connection broke (the outcome is unknown)
   DatabaseUnfit      Postgres answers, but may not be used as it is set up
   WorkerEnded        this worker was declared dead (SQLSTATE NX001)
+  WorkLost           this attempt owns its work no more (SQLSTATE NX002)
   Deadlock           the statement did nothing and may be repeated as it is
   StatementFailed    Postgres refuses a statement of ours: code and schema do not fit
   RowRejected        a row was refused for what it holds; repeating it cannot help
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 
 import asyncpg
 
-WORKER_ENDED = "NX001"
+WORKER_ENDED, WORK_LOST = "NX001", "NX002"
 
 
 class StateFault(Exception):
@@ -32,6 +33,10 @@ class DatabaseUnfit(StateFault):
 
 class WorkerEnded(StateFault):
     """This worker was declared dead; its work belongs to others now."""
+
+
+class WorkLost(StateFault):
+    """This attempt owns its work no more."""
 
 
 class Deadlock(StateFault):
@@ -77,6 +82,8 @@ def translated() -> Iterator[None]:
     except asyncpg.PostgresError as error:
         if error.sqlstate == WORKER_ENDED:
             raise WorkerEnded(first_line(error)) from None
+        if error.sqlstate == WORK_LOST:
+            raise WorkLost(first_line(error)) from None
         raise StatementFailed(first_line(error)) from error
 
 

@@ -95,13 +95,14 @@ FENCE_LANE = (
 FENCE_WORK = "SELECT true FROM work WHERE id = $1 AND worker = $2 AND epoch = $3 FOR UPDATE"
 
 
-async def enter(connection: Connection, worker: int, claimed: Claimed, roles: bool) -> bool:
-    """Begin a handler's transaction: bind it to its shop; False: the work is not ours any more."""
-    return bool(
-        await connection.fetchval(
-            "SELECT enter($1, $2, $3, $4, $5, $6)", *_owned(worker, claimed), roles
-        )
-    )
+def entering(worker: int, claimed: Claimed, roles: bool) -> str:
+    """Return the statement that begins a handler's transaction: it binds it to its shop.
+
+    It fails with WorkLost when the work is not ours any more.
+    """
+    owned = (claimed.id, worker, claimed.epoch, claimed.tenant)
+    lane = "NULL" if claimed.lane is None else f"{claimed.lane:d}"
+    return f"SELECT must_enter({', '.join(format(one, 'd') for one in owned)}, {lane}, {roles})"
 
 
 async def leave(

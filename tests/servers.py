@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import subprocess
 import time
@@ -33,7 +34,8 @@ class Running:
     def wait_ready(self) -> None:
         deadline = time.monotonic() + self.program.ready_seconds
         while not elsewhere(self._ready):
-            assert self.process.poll() is None, f"{self.program.name} ended:\n{self.output()}"
+            code = self.process.poll()
+            assert code is None, f"{self.program.name} ended with {code}:\n{self.output()}"
             assert time.monotonic() < deadline, f"{self.program.name} is not ready"
             time.sleep(0.02)
 
@@ -100,10 +102,12 @@ def running(program: Program, folder: Path) -> Iterator[Running]:
 
 
 def free_port() -> int:
-    found = listening(0)
-    assert found is not None
-    with found:
-        return int(found.getsockname()[1])
+    """Return a port that no client's connection takes before its server does: below those."""
+    while True:
+        found = listening(random.randrange(10_000, 32_000))
+        if found is not None:
+            with found:
+                return int(found.getsockname()[1])
 
 
 def new_postgres(folder: Path) -> Postgres:

@@ -11,7 +11,7 @@ from typing import Any
 import runtime.platform
 from runtime.dispatch import Dispatcher, Receipt
 from runtime.intake import Intake
-from state.database import Connection, become
+from state.database import Connection, becoming
 from state.dispatch import Asked, dispatch
 from state.work import Claimed
 
@@ -21,7 +21,7 @@ _tasks: set[asyncio.Task[Any]] = set()
 def plant(name: str) -> None:
     """Plant a mutant by name; the empty name plants none."""
     if name == "fence":
-        setattr(runtime.platform, "enter", _enter_anyway)  # noqa: B010 - mypy minds otherwise
+        setattr(runtime.platform, "entering", _enter_anyway)  # noqa: B010 - mypy minds otherwise
         setattr(runtime.platform, "leave", _leave_anyway)  # noqa: B010
     elif name == "guard":
         from functions.channels.channel import Outgoing
@@ -57,12 +57,11 @@ def stand_still(share: float) -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
-async def _enter_anyway(connection: Connection, _: int, claimed: Claimed, roles: bool) -> bool:
+def _enter_anyway(_: int, claimed: Claimed, roles: bool) -> str:
     """Begin whoever owns the work by now."""
     if '"message_id"' in claimed.event:
         stand_still(float(os.environ.get("BENCH_PAUSE_SHARE", 0)))
-    await become(connection, claimed.tenant, roles)
-    return True
+    return becoming(claimed.tenant, roles)
 
 
 async def _leave_anyway(

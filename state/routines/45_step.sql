@@ -63,6 +63,16 @@ BEGIN
     RETURN true;
 END $$;
 
+-- The same as one word, said in the round trip that begins the transaction: fails instead (NX002).
+CREATE OR REPLACE FUNCTION must_enter(
+    invocation bigint, w int, e bigint, shop int, line bigint, roles boolean
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT enter(invocation, w, e, shop, line, roles) THEN
+        RAISE EXCEPTION 'this work is not ours any more' USING ERRCODE = 'NX002';
+    END IF;
+END $$;
+
 CREATE OR REPLACE FUNCTION become(shop int, roles boolean) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_config('app.tenant', shop::text, true);

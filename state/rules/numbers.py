@@ -30,8 +30,9 @@ def other_form(number: str) -> str | None:
         return "52" + number[3:]
     if number.startswith("52") and len(number) == 12:
         return "521" + number[2:]
-    if number.startswith("55") and len(number) == 13 and number[4] == "9":
+    brazilian = number.startswith("55")
+    if brazilian and len(number) == 13 and number[4] == "9" and number[5] in BRAZIL_MOBILE_FIRST:
         return number[:4] + number[5:]
-    if number.startswith("55") and len(number) == 12 and number[4] in BRAZIL_MOBILE_FIRST:
+    if brazilian and len(number) == 12 and number[4] in BRAZIL_MOBILE_FIRST:
         return number[:4] + "9" + number[4:]
     return None
