@@ -12,8 +12,9 @@ from bench.client import Answer, Client
 from bench.stack import Running
 from state.apps import add_app
 from state.channels import add_channel
-from state.credentials import KeyRing, put_credential
+from state.credentials import put_credential
 from state.database import Database
+from state.keyring import KeyRing
 from state.shops import INSTALLATION, open_shop
 
 APP, NUMBER = "bench", "106540352242922"

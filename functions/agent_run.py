@@ -12,7 +12,7 @@ from functions.agents.loop import Turned, turn
 from functions.agents.model import ModelAway, ModelRefused
 from functions.agents.wording import HANDING_OVER
 from functions.message_send import MessageSend
-from runtime import Context, Event, Merge, Retry, function
+from runtime import Context, Event, Merge, Retry, Snooze, function
 from state.conversations import hand_to_person, take_floor
 from state.errors import CredentialSealed
 from state.ids import parse_id
@@ -21,6 +21,8 @@ from state.rules.limits import clamp_text
 from state.turns import HANDED_OVER, REPLIED, SILENT, Turn, record_turn
 
 ATTEMPTS = 3
+SEALED_SECONDS = 30.0
+"""A turn that needs a sealed key waits, and looks again after this."""
 
 
 class AgentRun(Event):
@@ -56,11 +58,19 @@ async def _turned(ctx: Context, desk: Desk) -> Turned:
         if ctx.attempt < ATTEMPTS:
             raise
         return Turned(hand_over=str(trouble), trace=[{"kind": "trouble", "said": str(trouble)}])
-    except (ModelRefused, CredentialSealed) as trouble:
-        async with ctx.recording() as connection:
-            subject = desk.channel.channel_id
-            await raise_alert(connection, desk.channel.tenant, "model", subject, str(trouble))
+    except CredentialSealed as trouble:
+        await _tell(ctx, desk, trouble)
+        raise Snooze(SEALED_SECONDS, "the model's key is sealed") from None
+    except ModelRefused as trouble:
+        await _tell(ctx, desk, trouble)
         return Turned(hand_over=str(trouble), trace=[{"kind": "trouble", "said": str(trouble)}])
+
+
+async def _tell(ctx: Context, desk: Desk, trouble: Exception) -> None:
+    """Tell people what the model needs."""
+    async with ctx.recording() as connection:
+        subject = desk.channel.channel_id
+        await raise_alert(connection, desk.channel.tenant, "model", subject, str(trouble))
 
 
 async def _end(ctx: Context, desk: Desk, turned: Turned) -> str:

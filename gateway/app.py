@@ -17,6 +17,7 @@ from gateway.services import Services
 from gateway.throttle import Throttle
 from gateway.tokens import admin_tokens, internal_tokens
 from gateway.watch import Watch
+from runtime.keys import ring_of
 from runtime.registry import Registry
 from runtime.settings import Settings
 
@@ -37,8 +38,10 @@ def create_app(settings: Settings, registry: Registry) -> Starlette:
     """Return the application; it opens what it needs when it is started.
 
     Raises:
-        ConfigurationError: a token is missing or too short.
+        ConfigurationError: a token is missing or too short, or a key is none.
     """
+    if settings.encryption_key is not None:
+        ring_of(settings)
     services = Services(settings, registry)
     traffic = Traffic()
     watch = Watch(services)

@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Mapping
 
-from runtime.errors import ConfigurationError
+from runtime.keys import ring_of
 from runtime.logs import Log
 from runtime.settings import Settings
 from state.apps import OpenedApp, opened_apps
 from state.changes import ChangeFeed
-from state.credentials import KeyRing
 from state.database import Database
 from state.errors import StateFault
+from state.keyring import KeyRing
 
 log = Log("gateway")
 
@@ -68,8 +68,4 @@ class Registrations:
         self._by_name = {one.app.name: one for one in found}
 
     def _ring(self) -> KeyRing | None:
-        key = self._settings.encryption_key
-        try:
-            return KeyRing.parse(key.get_secret_value()) if key else None
-        except ValueError as error:
-            raise ConfigurationError(str(error)) from None
+        return ring_of(self._settings) if self._settings.encryption_key else None

@@ -9,6 +9,9 @@ from runtime.settings import Settings
 
 LEAST_BYTES = 32
 LEAST_ADMIN_BYTES = 16
+LEAST_DISTINCT = 8
+EXAMPLE = "replace-me"
+"""What example files have in place of a secret begins with this."""
 
 
 class Tokens:
@@ -52,6 +55,7 @@ def internal_tokens(settings: Settings) -> Tokens:
             f"INTERNAL_API_TOKEN needs {LEAST_BYTES} bytes or more (each, in a list `new,old`);"
             " make one with: openssl rand -hex 32"
         )
+    _refuse_examples("INTERNAL_API_TOKEN", secrets)
     return Tokens(secrets)
 
 
@@ -68,7 +72,16 @@ def admin_tokens(settings: Settings) -> Tokens:
             f"ADMIN_TOKEN needs {LEAST_ADMIN_BYTES} bytes or more;"
             " make one with: openssl rand -hex 32"
         )
+    _refuse_examples("ADMIN_TOKEN", [secret])
     return Tokens([secret])
+
+
+def _refuse_examples(name: str, secrets: list[str]) -> None:
+    for secret in secrets:
+        if secret.lower().startswith(EXAMPLE) or len(set(secret)) < LEAST_DISTINCT:
+            raise ConfigurationError(
+                f"{name} is an example that everybody knows; make one with: openssl rand -hex 32"
+            )
 
 
 def _listed(text: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from runtime.event import Event
 from runtime.logs import Log
 from runtime.settings import Settings
-from state.credentials import SealedSecret
+from state.keyring import SealedSecret
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,17 @@ from typing import Any
 
 from runtime.attempt import Attempt
 from runtime.context import Transaction
-from runtime.errors import ConfigurationError, LeaseLost, ShopForbidden, StepError
+from runtime.errors import LeaseLost, ShopForbidden, StepError
 from runtime.event import Event
 from runtime.numbered import NumberedRegistry
 from runtime.ringer import Ringer
 from runtime.settings import Settings
 from runtime.steps import Steps, patiently
-from state.credentials import KeyRing, SealedSecret, get_credential
+from runtime.vault import Vault
 from state.database import Connection, Database, become
 from state.dispatch import Asked
 from state.errors import WorkLost
+from state.keyring import SealedSecret
 from state.shops import INSTALLATION
 from state.steps import Memo, entering, leave
 
@@ -39,17 +40,9 @@ class Services:
     """Functions that used a step in this process."""
 
     @cached_property
-    def ring(self) -> KeyRing:
-        """The keys that open credentials.
-
-        Raises:
-            ConfigurationError: ENCRYPTION_KEY is missing or malformed.
-        """
-        key = self.settings.encryption_key
-        try:
-            return KeyRing.parse(key.get_secret_value() if key else "")
-        except ValueError as error:
-            raise ConfigurationError(str(error)) from None
+    def vault(self) -> Vault:
+        """What opens credentials."""
+        return Vault(self.settings, self.database)
 
 
 class BoundTransaction:
@@ -157,19 +150,12 @@ class AttemptPlatform:
 
     async def secret(self, purpose: str, name: str) -> str | None:
         """Open a credential; see `Context.secret`."""
-        services, tenant = self._services, self._attempt.claimed.tenant
-
-        async def read() -> str | None:
-            async with services.database.engine() as connection:
-                return await get_credential(
-                    connection, services.ring, tenant=tenant, purpose=purpose, name=name
-                )
-
-        return await patiently(read)
+        vault, tenant = self._services.vault, self._attempt.claimed.tenant
+        return await patiently(lambda: vault.get(tenant, purpose, name))
 
     def open(self, sealed: SealedSecret) -> str:
         """Open a secret; see `Context.open`."""
-        return self._services.ring.open(sealed.whose, sealed.key_id, sealed.ciphertext)
+        return self._services.vault.open(sealed)
 
     @property
     def settings(self) -> Settings:

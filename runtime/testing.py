@@ -22,7 +22,7 @@ from runtime.event import Event, encode, validate
 from runtime.function import Function
 from runtime.logs import Log
 from runtime.settings import Settings, load_settings
-from state.credentials import SealedSecret
+from state.keyring import SealedSecret
 
 NEEDS_DATABASE = "this needs a database: test this function with a real worker"
 

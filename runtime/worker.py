@@ -14,6 +14,7 @@ import uvloop
 
 from runtime.clock import Clock
 from runtime.errors import ConfigurationError, ServerAway
+from runtime.keys import check_keys
 from runtime.lease import Lease, Signals
 from runtime.line import dsn_of
 from runtime.listener import Listener
@@ -77,6 +78,7 @@ async def _work(
     except DatabaseAway as error:
         raise ServerAway(f"Postgres does not answer ({error})") from None
     await _check_durability(settings, database)
+    await check_keys(settings, database)
     if not database.roles:
         log.warning("this server forbids roles: only the queries keep shops apart")
     served = dict(numbered.served(only))

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from state.channels import Channel
 from state.conversations import Conversation
-from state.credentials import Sealed, SealedSecret
 from state.database import Connection
+from state.keyring import Sealed, SealedSecret
 from state.queries import load
 
 SQL = load("agents")

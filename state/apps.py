@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
-from state.credentials import KeyRing, get_credential
+from state.credentials import get_credential
 from state.database import Connection
 from state.errors import CredentialSealed
+from state.keyring import KeyRing
 from state.shops import INSTALLATION
 
 SECRET, VERIFY = "webhook", "verify"

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from state.credentials import Sealed, SealedSecret
 from state.database import Connection
+from state.keyring import Sealed, SealedSecret
 from state.outbound import accept
 from state.queries import load
 from state.rules.evidence import Silence

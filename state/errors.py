@@ -8,7 +8,8 @@ StateFault
   Deadlock           the statement did nothing and may be repeated as it is
   StatementFailed    Postgres refuses a statement of ours: code and schema do not fit
   RowRejected        a row was refused for what it holds; repeating it cannot help
-  CredentialSealed   its key is not in ENCRYPTION_KEY
+  CredentialSealed   its key is not in ENCRYPTION_KEY, or it was changed
+    CredentialMisplaced  it was made for another row: somebody moved it
 """
 
 from collections.abc import Iterator
@@ -52,7 +53,11 @@ class RowRejected(StateFault):
 
 
 class CredentialSealed(StateFault):
-    """The key that sealed this credential is not in ENCRYPTION_KEY."""
+    """The key that sealed this credential is not in ENCRYPTION_KEY, or it was changed."""
+
+
+class CredentialMisplaced(CredentialSealed):
+    """It was made for another row, or for an earlier version of this one: somebody moved it."""
 
 
 AWAY = (

@@ -93,13 +93,15 @@ class RunningStack:
         listed = read_processes(self.state).get("processes", [])
         return [each["pid"] for each in listed if each["pid"]]
 
-    def run(self, *arguments: str, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, *arguments: str, timeout: float = 60, settings: Mapping[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[str]":
         """Run another command of `nexus` on this stack, as from a second terminal."""
         joined = {"NEXUS_STATE_DIR": str(self.state), "PYTHONPATH": str(self.home)}
         return subprocess.run(
             [*self.command, *arguments],
             cwd=self.home,
-            env={**clean_environment(), **joined},
+            env={**clean_environment(), **joined, **(settings or {})},
             capture_output=True,
             text=True,
             timeout=timeout,

@@ -7,8 +7,8 @@ from runtime.settings import Settings
 from state.agents import Agent, situation
 from state.channels import Channel
 from state.conversations import PERSON, Conversation, Floor
-from state.credentials import SealedSecret
 from state.database import Connection
+from state.keyring import SealedSecret
 from state.messages import Message, history, unanswered
 
 HISTORY = 30

@@ -10,8 +10,9 @@ from gateway.cli.command import Command
 from gateway.cli.connect import open_database
 from gateway.cli.environment import settings_here
 from gateway.cli.output import print_json, print_table
-from gateway.cli.secret import read_secret, ring_of
+from gateway.cli.secret import read_secret
 from runtime.errors import ConfigurationError
+from runtime.keys import ring_of
 from runtime.registry import load_registry
 from runtime.settings import Settings
 from runtime.trigger import Webhook

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gateway.cli.connect import open_database, open_dispatcher
 from gateway.cli.output import print_json, safe
+from gateway.cli.progress import Progress
 from runtime.dispatch import Dispatcher
 from runtime.errors import ConfigurationError
 from state.database import Database
@@ -16,7 +17,6 @@ from state.sources import FAILED, READY, Source, give_source, source
 
 READ_SECONDS = 600.0
 LOOK_SECONDS = 0.1
-BAR = 30
 SHOWN = 20
 """Refused rows that are printed; --json has them all."""
 
@@ -95,19 +95,16 @@ async def _give(
 async def _until_read(database: Database, shop: Shop, source_id: int, *, quiet: bool) -> Source:
     loop = asyncio.get_running_loop()
     until = loop.time() + READ_SECONDS
-    bar = sys.stdout.isatty() and not quiet
+    progress: Progress | None = None
     while True:
         async with database.tenant(shop.tenant) as connection:
             one = await source(connection, shop.tenant, source_id)
         if one is None:
             raise ConfigurationError("the file was removed meanwhile")
-        if bar and one.total:
-            filled = "█" * round(BAR * one.done / one.total)
-            line = f"  {one.name}  {filled:<{BAR}} {one.done:,} of {one.total:,}"
-            print(safe(line), end="\r", flush=True)
+        progress = progress or Progress(one.name, shown=not quiet)
+        progress.at(one.done, one.total or 0)
         if one.state in (READY, FAILED) or loop.time() > until:
-            if bar:
-                print(" " * (BAR + 60), end="\r")
+            progress.end()
             return one
         await asyncio.sleep(LOOK_SECONDS)
 

@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 
 from runtime.errors import ConfigurationError
-from runtime.settings import Settings
-from state.credentials import KeyRing
 
 
 def read_secret(what: str, file: str | None) -> str:
@@ -34,16 +32,3 @@ def read_secret(what: str, file: str | None) -> str:
     if not text.strip():
         raise ConfigurationError(f"the {what} is empty")
     return text.strip()
-
-
-def ring_of(settings: Settings) -> KeyRing:
-    """Return the keys that seal.
-
-    Raises:
-        ConfigurationError: ENCRYPTION_KEY is missing or malformed.
-    """
-    key = settings.encryption_key
-    try:
-        return KeyRing.parse(key.get_secret_value() if key else "")
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from None

@@ -9,12 +9,24 @@ from runtime.host.layout import Layout, write_whole
 
 def kept(layout: Layout, name: str) -> str:
     """Return a secret of this installation; make it when it is not there yet."""
-    path = layout.folder("secrets") / name
+    found = kept_here(layout, name)
+    if found is None:
+        keep(layout, name, made(name))
+        return kept(layout, name)
+    return found
+
+
+def kept_here(layout: Layout, name: str) -> str | None:
+    """Return a secret of this installation; None: it was never made here."""
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return (layout.folder("secrets") / name).read_text(encoding="utf-8").strip()
     except FileNotFoundError:
-        write_whole(path, made(name) + "\n")
-        return path.read_text(encoding="utf-8").strip()
+        return None
+
+
+def keep(layout: Layout, name: str, secret: str) -> None:
+    """Replace a secret of this installation; who runs keeps the one it started with."""
+    write_whole(layout.folder("secrets") / name, secret + "\n")
 
 
 def made(name: str) -> str:

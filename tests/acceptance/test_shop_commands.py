@@ -98,3 +98,28 @@ def test_files_are_read_with_their_bad_rows_named(stack: RunningStack, tmp_path:
     assert bad.returncode == 1
     assert "scan" in bad.stderr
     assert stack.run("knowledge", "remove", "garantia.html").returncode == 0
+
+
+def test_keys_are_shown_sealed_anew_and_retired(stack: RunningStack, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("access-token-of-meta\n")
+    stack.run("apps", "add", "rotating", "--secret-file", str(token))
+    (only,) = json.loads(stack.run("keys", "--json").stdout)
+    assert (only["role"], only["credentials"] > 0) == ("seals", True)
+
+    old = (stack.state / "secrets" / "encryption_key").read_text().strip()
+    new = json.loads(stack.run("keys", "new", "--json").stdout)
+    ring = {"ENCRYPTION_KEY": f"{new['entry']},{old}"}
+    refused = stack.run("keys", "retire", only["key"], settings=ring)
+    assert refused.returncode == 1
+    assert "First: nexus keys rotate" in refused.stdout
+    turned = json.loads(stack.run("keys", "rotate", "--batch", "1", "--json", settings=ring).stdout)
+    assert turned["resealed"] == turned["old"] == only["credentials"]
+    assert stack.run("keys", "retire", only["key"], settings=ring).returncode == 0
+    alone = {"ENCRYPTION_KEY": new["entry"]}
+    verified = stack.run("keys", "verify", settings=alone)
+    assert f"{only['credentials']} of {only['credentials']} credentials open" in verified.stdout
+    lost = stack.run("keys")
+    assert lost.returncode == 1
+    assert "missing" in lost.stdout
+    assert "Put the missing keys back" in lost.stdout

@@ -11,8 +11,9 @@ from functions.channels.client import aclose
 from functions.channels.token import attempt_of
 from functions.message_send import MessageSend, message_send
 from runtime.settings import Settings
-from state.credentials import KeyRing, put_credential
+from state.credentials import put_credential
 from state.database import Connection, Database
+from state.keyring import KeyRing
 from state.outbound import decide_by_status, queue
 from state.shops import open_shop
 from tests.providers.meta import Meta, Taken, standing_in

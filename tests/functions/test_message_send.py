@@ -10,7 +10,7 @@ from functions.channels.permission import check_times
 from functions.message_send import MessageSend
 from runtime.errors import ConfigurationError
 from runtime.settings import Settings, load_settings
-from state.credentials import KeyRing
+from state.keyring import KeyRing
 from tests.functions.desk import NUMBER, PERSON, conversation, desk
 
 

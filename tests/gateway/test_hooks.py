@@ -17,8 +17,9 @@ from gateway.services import Services
 from runtime.registry import Registry
 from runtime.settings import Settings
 from state.apps import add_app, remove_app
-from state.credentials import KeyRing, put_credential
+from state.credentials import put_credential
 from state.database import Database
+from state.keyring import KeyRing
 from tests.gateway.conftest import Client, client_of
 
 ADDRESS = "/webhooks/sample/acme"

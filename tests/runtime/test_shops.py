@@ -3,7 +3,8 @@
 from runtime import Context, Event, function
 from runtime.errors import ShopForbidden
 from runtime.settings import Settings
-from state.credentials import KeyRing, put_credential
+from state.credentials import put_credential
+from state.keyring import KeyRing
 from state.shops import open_shop
 from tests.runtime.harness import working
 

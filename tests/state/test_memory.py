@@ -5,19 +5,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
 
 from state import audit, migrate
 from state.changes import Change, ChangeFeed
-from state.credentials import KeyRing, get_credential, put_credential
 from state.database import Database, connect
-from state.errors import CredentialSealed, DatabaseUnfit
+from state.errors import DatabaseUnfit
 from state.health import check_durability, database_health
 from state.ids import parse_id, public_id
 from state.retention import forget_old
-from state.shops import open_shop
 
 
 @pytest.fixture
@@ -102,46 +99,6 @@ async def test_the_audit_chain_shows_the_first_row_that_was_changed(
     await owner.execute("DELETE FROM audit_log WHERE audit_id = 1")
     assert await audit.verify(owner) == 2
     await owner.close()
-
-
-async def test_a_credential_opens_for_its_shop_and_key_alone(database: Database) -> None:
-    old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
-    first = KeyRing.parse(old)
-    rotated = KeyRing.parse(f"new:{new},{first.first}:{old}")
-    shop = (await open_shop(database, "zapatos")).tenant
-    names = {"tenant": shop, "purpose": "whatsapp", "name": "main"}
-    async with database.tenant(shop) as connection:
-        await put_credential(connection, first, secret="señal", **names)  # type: ignore[arg-type]
-        assert await get_credential(connection, rotated, **names) == "señal"  # type: ignore[arg-type]
-        with pytest.raises(CredentialSealed, match="Put that key back"):
-            await get_credential(connection, KeyRing.parse(new), **names)  # type: ignore[arg-type]
-        stored = await connection.fetchval("SELECT ciphertext FROM credential")
-        assert b"se" not in Fernet(old).decrypt(stored)[:2]
-    async with database.engine() as connection:
-        await connection.execute("UPDATE credential SET version = version + 1")
-    async with database.tenant(shop) as connection:
-        with pytest.raises(CredentialSealed, match="another row"):
-            await get_credential(connection, first, **names)  # type: ignore[arg-type]
-
-
-async def test_a_credential_of_another_shop_is_not_there(database: Database) -> None:
-    ring = KeyRing.parse(Fernet.generate_key().decode())
-    mine = (await open_shop(database, "mine")).tenant
-    other = (await open_shop(database, "other")).tenant
-    async with database.tenant(mine) as connection:
-        await put_credential(connection, ring, tenant=mine, purpose="p", name="n", secret="s")
-    async with database.tenant(other) as connection:
-        found = await get_credential(connection, ring, tenant=mine, purpose="p", name="n")
-    assert found is None
-
-
-def test_a_wrong_key_is_named_by_its_place_and_not_repeated() -> None:
-    good = Fernet.generate_key().decode()
-    with pytest.raises(ValueError, match="entry 2") as caught:
-        KeyRing.parse(f"a:{good},b:hunter2")
-    assert "hunter2" not in str(caught.value)
-    with pytest.raises(ValueError, match="empty"):
-        KeyRing.parse(" , ")
 
 
 @given(st.integers(min_value=0, max_value=2**63 - 1))
