@@ -9,7 +9,7 @@ from runtime.settings import Settings
 
 LEAST_BYTES = 32
 LEAST_ADMIN_BYTES = 16
-LEAST_DISTINCT = 8
+LEAST_DISTINCT = 5
 EXAMPLE = "replace-me"
 """What example files have in place of a secret begins with this."""
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
 from functions.agent_run import AgentRun, agent_run
 from functions.message_send import message_send
@@ -16,7 +17,9 @@ from runtime.function import Function
 from runtime.settings import Settings
 from state.channels import open_phone
 from state.conversations import give_to_agent, hand_to_person
+from state.credentials import put_credential
 from state.inbound import Written, take_messages
+from state.keyring import KeyRing
 from state.messages import Message, history
 from state.passages import Piece, replace_passages
 from state.shops import Shop, open_shop
@@ -123,6 +126,31 @@ async def test_quick_messages_prolong_the_wait_and_run_once(desk: Desk) -> None:
     (reply,) = await desk.said(conversation)
     assert reply.body == "ok #0 #1 #2 #3 #4"
     assert len(await desk.turns(conversation)) == 1
+
+
+async def test_a_turn_that_needs_a_sealed_key_waits_until_the_key_is_back(desk: Desk) -> None:
+    ring, shop = KeyRing.parse(Fernet.generate_key().decode()), desk.shop.tenant
+    async with desk.platform.database.tenant(shop) as connection:
+        await put_credential(
+            connection, ring, tenant=shop, purpose="openai", name="key", secret="sk-lost"
+        )
+    conversation = await desk.writes("hola #1")
+    event = AgentRun(conversation_id=conversation)
+    receipt = await desk.platform.dispatcher.dispatch(event, tenant=shop)
+    async with asyncio.timeout(10), desk.platform.database.engine() as connection:
+        while not await connection.fetchval("SELECT message FROM alert WHERE kind = 'model'"):
+            await asyncio.sleep(0.02)
+        assert await desk.said(conversation) == []
+        # The key is back: here, the shop's own is taken away.
+        await connection.execute("DELETE FROM credential")
+        while not await connection.fetchval(
+            "UPDATE work SET run_at = now() WHERE id = $1 AND run_at > now() RETURNING true",
+            receipt.id,
+        ):
+            await asyncio.sleep(0.02)
+        await connection.execute("UPDATE lane SET run_at = now() WHERE run_at > now()")
+    await desk.platform.end_of(receipt.id)
+    assert [one.body for one in await desk.said(conversation)] == ["ok #1"]
 
 
 async def test_the_model_sees_the_newest_of_a_long_conversation(desk: Desk) -> None:

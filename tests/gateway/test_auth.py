@@ -240,16 +240,35 @@ async def test_weak_secrets_are_refused_at_the_start(
         create_app(changed, registry)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("internal_api_token", "replace-me-with-the-output-of-openssl-rand"),
+        ("internal_api_token", "x" * 64),
+        ("admin_token", "Replace-Me-With-Something"),
+        ("encryption_key", "replace-me-with-the-output-of-nexus-keys-new"),
+    ],
+)
+def test_what_examples_have_in_place_of_a_secret_is_refused(
+    settings: Settings, registry: Registry, name: str, value: str
+) -> None:
+    changed = settings.model_validate({**settings.model_dump(), name: value})
+    with pytest.raises(ConfigurationError, match=name.upper()) as caught:
+        create_app(changed, registry)
+    assert value not in str(caught.value)
+
+
 async def test_two_internal_tokens_are_good_while_rotating(
     settings: Settings, registry: Registry
 ) -> None:
-    both = "n" * 32 + ", " + "o" * 32
+    new, old = "newer-" + "n" * 32, "older-" + "o" * 32
+    both = f"{new}, {old}"
     changed = settings.model_validate({**settings.model_dump(), "internal_api_token": both})
     application = create_app(changed, registry)
     async with application.router.lifespan_context(application), client_of(application) as client:
         codes = [
             (await client.get("/metrics", headers={"Authorization": f"Bearer {each}"})).status_code
-            for each in ("n" * 32, "o" * 32, both)
+            for each in (new, old, both)
         ]
 
     assert codes == [200, 200, 401]

@@ -90,7 +90,9 @@ def environment(settings: Settings, functions: str, **more: str) -> dict[str, st
     """What a process needs to join this installation."""
     assert settings.postgres_dsn is not None
     assert settings.redis_url is not None
+    key = settings.encryption_key
     return {
+        "ENCRYPTION_KEY": key.get_secret_value() if key else "",
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
         "POSTGRES_DSN": settings.postgres_dsn.get_secret_value(),
