@@ -27,6 +27,7 @@ COMMANDS = {
     "shops": "list shops, or add one",
     "apps": "list app registrations, add or remove one",
     "channels": "list a shop's WhatsApp numbers; add, stop, resume one",
+    "domains": "list shops' own domains; add or remove one",
     "invoke": "run a function and print its result",
     "functions": "list the functions",
     "invocations": "list invocations",
