@@ -81,7 +81,7 @@ class Settings(BaseModel):
     caddy_admin: str | None = Field(
         None,
         alias="CADDY_ADMIN",
-        description="Caddy's admin API: `unix/PATH`, host:port; none: a socket in the state folder.",
+        description="Caddy's admin API: `unix/PATH`, host:port; none: a socket in the state dir.",
     )
     tls_port: int | None = Field(
         None,
