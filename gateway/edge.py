@@ -15,6 +15,9 @@ configuration, lose nothing:
   before; so ours is at least as new, and an older reading never undoes a newer one.
 
 While Postgres is away, what is remembered is applied; before it was read at all, nothing is.
+
+Every write makes Caddy start anew inside, which can close a connection that is just being made or
+idle. So changes that come in quick succession are written together.
 """
 
 import asyncio
@@ -42,11 +45,15 @@ ADMITTED = {"handler": "vars", "app": "yes", "api": "yes"}
 """What the Caddyfile's public door asks for, site (public)."""
 
 LOOK_SECONDS = 1.0
+REST_SECONDS = 0.5
+"""After a write, changes are gathered for this long."""
 REFUSED_SECONDS = 10.0
 BEAT_SECONDS = 10.0
 AWAY_SECONDS = 30.0
 """When no gateway has reached Caddy for this long, people are told so."""
 ATTEMPTS = 20
+LASTING = 3
+"""Looks that fail in a row before it is told: Caddy may just be starting."""
 
 
 def with_domains(servers: Any, names: Collection[str]) -> dict[str, Any]:
@@ -114,8 +121,9 @@ class Edge:
         self._domains = domains
         self._settled: tuple[str, frozenset[str]] | None = None
         """The configuration's tag, and the domains, when they last agreed; None: not known."""
-        self._beaten_at = -BEAT_SECONDS
-        self._said = ""
+        self._beaten_at = self._written_at = -BEAT_SECONDS
+        self._failures = 0
+        self._told = False
 
     async def run(self) -> None:
         """Look until cancelled. Nothing that goes wrong ends it."""
@@ -123,17 +131,16 @@ class Edge:
             pause = LOOK_SECONDS
             try:
                 await self.look()
-                self._say("")
+                self._succeed()
             except EdgeFault as fault:
-                self._settled = None
-                self._say(str(fault))
-                pause = REFUSED_SECONDS if isinstance(fault, EdgeRefused) else LOOK_SECONDS
+                pause = self._fail(fault)
             except StateFault:
                 pass  # it is only not noted: others say that Postgres is away
             except Exception as error:
                 log.error("domains stay as they are", trace=error)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._domains.news.wait(), pause)
+            await asyncio.sleep(max(0.0, self._written_at + REST_SECONDS - time.monotonic()))
             self._domains.news.clear()
 
     async def look(self) -> None:
@@ -167,6 +174,7 @@ class Edge:
                 return
             with suppress(EdgeMoved):
                 await self._admin.replace(SERVERS, wanted, tag)
+                self._written_at = time.monotonic()
                 log.info("domains applied", domains=len(names))
         raise EdgeMoved(f"others changed Caddy's configuration {ATTEMPTS} times meanwhile")
 
@@ -184,12 +192,18 @@ class Edge:
                 await note_reached(connection)
             self._beaten_at = time.monotonic()
 
-    def _say(self, problem: str) -> None:
-        """Log a problem once, and its end; not at all while no shop has a domain."""
-        if problem == self._said or (problem and not self._domains.names):
-            return
-        if problem:
-            log.warning("shops' domains are not kept", problem=problem)
-        else:
+    def _fail(self, fault: EdgeFault) -> float:
+        """Tell of a problem that lasts, once; return after how long to try again."""
+        self._settled = None
+        self._failures += 1
+        refused = isinstance(fault, EdgeRefused)
+        lasting = refused or self._failures >= LASTING
+        if lasting and not self._told and self._domains.names:  # no domains: nobody misses it
+            log.warning("shops' domains are not kept", problem=str(fault))
+            self._told = True
+        return REFUSED_SECONDS if refused else LOOK_SECONDS
+
+    def _succeed(self) -> None:
+        if self._told:
             log.info("shops' domains are kept again")
-        self._said = problem
+        self._failures, self._told = 0, False
