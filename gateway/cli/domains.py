@@ -2,21 +2,19 @@
 
 import argparse
 import asyncio
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from gateway.cli.command import Command
 from gateway.cli.connect import open_database, shop_of
 from gateway.cli.environment import settings_here, with_running_stack
+from gateway.cli.hosts import record_to_make, refuse_our_own, remedy
 from gateway.cli.output import ago, print_json, print_table
 from gateway.edge import AWAY_SECONDS
 from runtime.errors import ConfigurationError
-from runtime.host.caddy import known_hosts, own_hosts
-from runtime.settings import Settings
 from state.database import Database
 from state.domains import Domain, add_domain, domains, remove_domain, seconds_since_reached
-from state.rules.domain_names import above, is_apex, is_wildcard, parse_domain, shown
+from state.rules.domain_names import parse_domain, shown
 
 APPLY_SECONDS, LOOK_SECONDS = 5.0, 0.1
 ACTOR = "cli"
@@ -54,7 +52,7 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if args.action == "remove":
         gone = asyncio.run(_remove(args, name, environ))
         return _removed(args, name, gone)
-    refuse_our_own(name, settings_here(environ), environ)
+    refuse_our_own(name, settings_here(environ), with_running_stack(environ))
     document = asyncio.run(_add(args, name, environ))
     if args.json:
         print_json(document)
@@ -65,70 +63,6 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
         print(EXPLAINED[document["state"]])
     print(f"\n{document['remedy']}")
     return 0
-
-
-def refuse_our_own(name: str, settings: Settings, environ: Mapping[str, str]) -> None:
-    """Refuse what this installation itself is reached by.
-
-    Raises:
-        ConfigurationError: it is one of our hosts, or a wildcard over one.
-    """
-    environ = with_running_stack(environ)
-    own = {host.lower() for hosts in own_hosts(settings, environ) for host in hosts}
-    patterns = [*known_hosts(settings, environ)]
-    patterns += [given for each in ("APP_HOSTS", "API_HOSTS") if (given := environ.get(each))]
-    covered = {host for host in own if is_wildcard(name) and above(host) == above(name)}
-    if name in own or covered or any(_fits(pattern.strip("`"), name) for pattern in patterns):
-        which = ", ".join(sorted(covered)) or shown(name)
-        raise ConfigurationError(
-            f"{which} is this installation itself, for all shops; give the shop another name"
-        )
-
-
-def _fits(pattern: str, name: str) -> bool:
-    try:
-        return re.search(pattern, name) is not None
-    except re.error:  # Go's and Python's expressions differ a little
-        return False
-
-
-def record_to_make(name: str, settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the DNS record that a domain's owner has to make: name, type, value.
-
-    The value is empty where this installation has no name of its own yet.
-    """
-    _, hosts = own_hosts(settings, environ)
-    target = next(iter(hosts), "")
-    kind = "ALIAS" if is_apex(name) and not is_wildcard(name) else "CNAME"
-    return {"name": name, "type": kind, "value": target}
-
-
-def remedy(record: Mapping[str, str], settings: Settings) -> str:
-    """Return in words what the domain's owner has to do."""
-    name = record["name"]
-    if not record["value"]:
-        probe = name.replace("*", "www")
-        return (
-            "This installation has no public name yet (API_BASE_URL), so no DNS record can lead to"
-            f" it. Try it here:\n\n  curl -H 'Host: {probe}' http://localhost:{settings.port}/healthz"
-        )
-    lines = [
-        "Its owner makes this DNS record:\n",
-        f"  {name}.  {record['type']}  {record['value']}.",
-    ]
-    if record["type"] == "ALIAS":
-        lines.append(
-            "\nWhere ALIAS (also: ANAME, flattened CNAME) is not to be had, A and AAAA records with"
-            f" the addresses of {record['value']} do, as long as those stay."
-        )
-    if settings.tls_port is None:
-        lines.append(
-            "\nTLS ends before Nexus: enter the domain there too (on Render: Settings, Custom"
-            " Domains)."
-        )
-    else:
-        lines.append("\nThe certificate is made when the first visitor comes.")
-    return "\n".join(lines)
 
 
 def state_of(domain: Domain, since_reached: float | None) -> str:

@@ -9,22 +9,19 @@ import subprocess
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import httpx2
 import pytest
 
-from gateway.caddy import Admin, EdgeAway, EdgeMoved, EdgeRefused
+from gateway.caddy import Admin, EdgeAway, EdgeMoved
 from gateway.cli.main import main
 from gateway.domains import Domains
-from gateway.edge import MARK, SERVERS, Edge, with_domains
+from gateway.edge import MARK, SERVERS, Edge
 from runtime.host.binaries import caddy
 from runtime.host.layout import HOME
 from runtime.host.postgres import Postgres
-from runtime.host.probes import ask as probe
-from runtime.host.program import Ready
 from runtime.host.valkey import Valkey
 from runtime.settings import load_settings
 from state.database import Database
@@ -32,8 +29,7 @@ from state.domains import add_domain, domains, remove_domain
 from state.shops import open_shop
 from tests.acceptance.test_doors import BOTH, CADDY, INSIDE, SECRETS, ask, cases, through
 from tests.acceptance.test_doors import with_token as asked
-from tests.acceptance.test_upstreams import edge
-from tests.servers import free_port, running
+from tests.servers import free_port
 from tests.sites import Site, fresh_site
 from tests.stacks import wait_for
 
@@ -351,75 +347,3 @@ def test_the_list_shows_names_as_people_write_them_and_says_when_the_edge_is_awa
     on_database(site, long_ago)
     (one,) = json.loads(typed(site, "--json").stdout)
     assert (one["state"], one["unicode"]) == ("edge away", "tienda-ñandú.com.ar")
-
-
-def answers(port: int) -> Ready:
-    """Ready: Caddy says that nothing is there; behind it is nobody."""
-
-    async def ready(_: int) -> bool:
-        return await probe(port, b"GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n", b" 404 ")
-
-    return ready
-
-
-@pytest.mark.parametrize("transport", ["unix", "tcp"])
-async def test_the_admin_api_is_spoken_to_over_a_socket_and_over_tcp(
-    transport: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(variable, raising=False)
-    long = tmp_path / ("long-" * 20)
-    long.mkdir()
-    port = free_port()
-    address = {"unix": f"unix/{long}/a.sock", "tcp": f"127.0.0.1:{port}"}[transport]
-    own = {"unix": "unix/a.sock|0600", "tcp": address}[transport]  # Caddy runs in that folder
-    with pytest.raises(EdgeAway):
-        await Admin(address).tag(SERVERS)
-
-    program = edge(long, {"CADDY_ADMIN": own})
-    with running(replace(program, ready=answers(int(program.environment["PORT"]))), tmp_path):
-        one = Admin(address)
-        servers, tag = await one.read(SERVERS)
-        assert tag
-        assert await one.tag(SERVERS) == tag
-        wanted = with_domains(servers, [NAME])
-        assert with_domains(wanted, [NAME]) == wanted
-        assert with_domains(wanted, []) == servers
-        await one.replace(SERVERS, wanted, tag)
-        for _ in range(3):  # Caddy opens its admin API anew after a change
-            try:
-                assert (await one.read(SERVERS))[0] == wanted
-                break
-            except EdgeAway:
-                await asyncio.sleep(0.1)
-        with pytest.raises(EdgeMoved):
-            await one.replace(SERVERS, servers, tag)
-        with pytest.raises(EdgeRefused, match="traversal"):
-            await one.replace("/config/apps/http/nowhere/routes", [{}], "")
-    if transport == "tcp":
-        monkeypatch.setenv("HTTP_PROXY", "http://192.0.2.1:3128")
-        monkeypatch.delenv("NO_PROXY", raising=False)
-        monkeypatch.delenv("no_proxy", raising=False)
-        with pytest.raises(EdgeAway, match="NO_PROXY"):
-            await one.tag(SERVERS)
-
-
-def proxy(door: str) -> dict[str, Any]:
-    return {"handler": "reverse_proxy", "headers": {"request": {"set": {"Nexus-Door": [door]}}}}
-
-
-def test_no_route_is_put_where_caddy_would_turn_to_https_or_where_the_private_door_is() -> None:
-    off = {"automatic_https": {"disable": True}}
-    public = {"srv0": {**off, "routes": [{"handle": [proxy("public")]}]}}
-    private = {"srv1": {**off, "routes": [{"handle": [proxy("private")]}]}}
-    both = {"srv2": {**off, "routes": [{"handle": [proxy("private"), proxy("public")]}]}}
-
-    found = with_domains({**public, **private, **both}, [NAME])
-    assert len(found["srv0"]["routes"]) == 2
-    assert (found["srv1"], found["srv2"]) == (private["srv1"], both["srv2"])
-    with pytest.raises(EdgeRefused, match="auto_https off"):
-        with_domains({"srv0": {"routes": public["srv0"]["routes"]}}, [NAME])
-    for strange in (None, {}, private, both):
-        with pytest.raises(EdgeRefused, match="without our public door"):
-            with_domains(strange, [NAME])
-        assert with_domains(strange, []) == (strange or {})

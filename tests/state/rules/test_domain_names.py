@@ -18,7 +18,7 @@ LONG = ".".join(["a" * 60] * 4)
         ("TIENDA-ÑANDÚ.com.ar", "xn--tienda-and-z9a5i.com.ar", "tienda-ñandú.com.ar"),
         ("tienda-n\u0303andu\u0301.com.ar", "xn--tienda-and-z9a5i.com.ar", "tienda-ñandú.com.ar"),
         ("xn--tienda-and-z9a5i.com.ar", "xn--tienda-and-z9a5i.com.ar", "tienda-ñandú.com.ar"),
-        ("ＴＩＥＮＤＡ。com", "tienda.com", "tienda.com"),
+        ("\uff34\uff29\uff25\uff2e\uff24\uff21\u3002com", "tienda.com", "tienda.com"),
         ("*.tienda.com", "*.tienda.com", "*.tienda.com"),
         ("*.ñandú.com.br", "*.xn--and-6ma2c.com.br", "*.ñandú.com.br"),
         ("lojão.com.br", "xn--lojo-ioa.com.br", "lojão.com.br"),
