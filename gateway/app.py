@@ -74,4 +74,5 @@ def create_app(settings: Settings, registry: Registry) -> Starlette:
     app.state.boards = Boards(services)
     app.state.admin = admin_tokens(settings)
     app.state.throttle = Throttle()
+    app.state.invented = tls.Invented()
     return app

@@ -138,6 +138,8 @@ class Admin:
         from caddy_api_client import CaddyAPIClient  # brings requests: 8 MB only where it is used
 
         host = self.address.rpartition(":")[0].strip("[]")
+        if not host:
+            raise EdgeAway(f"CADDY_ADMIN={self.address} names no address, as 127.0.0.1:2019 does")
         if {"http", "all"} & getproxies().keys() and not proxy_bypass(host):
             # It would follow HTTP_PROXY and show our configuration to a stranger.
             raise EdgeAway(f"HTTP_PROXY is set; add {host} to NO_PROXY")

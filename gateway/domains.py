@@ -38,11 +38,9 @@ class Domains:
         found = self._by_name or {}
         return host in found or f"{WILDCARD}{above(host)}" in found
 
-    async def start(self, database: Database, feed: ChangeFeed) -> None:
-        """Read them, and go on reading whenever one changes."""
-        cursor = await feed.head()
-        await self.read(database)
-        self._following = asyncio.create_task(self._follow(database, feed, cursor))
+    def start(self, database: Database, feed: ChangeFeed) -> None:
+        """Read them, and go on reading whenever one changes; in the background."""
+        self._following = asyncio.create_task(self._follow(database, feed))
 
     async def aclose(self) -> None:
         """Stop following."""
@@ -61,14 +59,20 @@ class Domains:
                 found = await domains(connection)
             self._by_name = {one.name: one for one in found}
 
-    async def _follow(self, database: Database, feed: ChangeFeed, cursor: str) -> None:
+    async def _follow(self, database: Database, feed: ChangeFeed) -> None:
+        cursor = await self._read_surely(database, feed)
         async for change in feed.follow(cursor):
-            if change.topic != TOPIC:
-                continue
-            while True:
-                try:
-                    await self.read(database)
-                    break
-                except StateFault:
-                    await asyncio.sleep(AGAIN_SECONDS)
-            self.news.set()
+            if change.topic == TOPIC:
+                await self._read_surely(database, feed)
+                self.news.set()
+
+    async def _read_surely(self, database: Database, feed: ChangeFeed) -> str:
+        """Read them, however often it takes; return a place in the feed from before that."""
+        while True:
+            try:
+                cursor = await feed.head()
+                await self.read(database)
+            except StateFault:
+                await asyncio.sleep(AGAIN_SECONDS)
+            else:
+                return cursor

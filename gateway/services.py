@@ -105,7 +105,7 @@ class Services:
             dispatcher = await Dispatcher.open(self.settings, self.registry)
             feed = ChangeFeed(database)
             await self.registrations.start(database, feed)
-            await self.domains.start(database, feed)
+            self.domains.start(database, feed)
             self._beating = [
                 asyncio.create_task(Pulse(self.settings, database).run()),
                 asyncio.create_task(Edge(self.settings, database, self.domains).run()),

@@ -19,6 +19,7 @@ from gateway.caddy import Admin, EdgeAway, EdgeMoved
 from gateway.cli.main import main
 from gateway.domains import Domains
 from gateway.edge import MARK, SERVERS, Edge
+from gateway.tls import NEW_NAMES, Invented
 from runtime.host.binaries import caddy
 from runtime.host.layout import HOME
 from runtime.host.postgres import Postgres
@@ -304,6 +305,25 @@ def test_a_stranger_costs_no_question_to_the_database(site: Site) -> None:
     assert ask(site.private, path + "evil.test").status == 404
     assert ask(site.private, "/internal/tls-ask").status == 404
     assert ask(site.public, path + NAME, host=NAME).status == 404
+
+
+def test_nobody_can_have_certificates_made_for_names_without_end(site: Site) -> None:
+    add(site, "*.tienda.test", "www.tienda.test")
+    wait_for("served", lambda: serves(site, "x.tienda.test"), WITHIN_SECONDS)
+    path = "/internal/tls-ask?domain="
+    invented = [ask(site.private, f"{path}n{n}.tienda.test").status for n in range(NEW_NAMES + 5)]
+    assert invented.count(200) in (NEW_NAMES, NEW_NAMES - 1), "one may have shaken hands before"
+    assert invented[-5:] == [429] * 5
+    assert ask(site.private, f"{path}n0.tienda.test").status == 200, "it was among the first"
+    assert ask(site.private, f"{path}www.tienda.test").status == 200, "it has a row of its own"
+
+
+def test_an_hour_later_new_names_are_admitted_again() -> None:
+    invented = Invented(limit=1, period_seconds=60)
+    assert invented.admit("a.tienda.test", 0)
+    assert not invented.admit("b.tienda.test", 59)
+    assert invented.admit("b.tienda.test", 61)
+    assert invented.admit("b.otra.test", 61)
 
 
 def test_what_cannot_be_a_domain_is_refused_with_a_remedy(site: Site) -> None:
