@@ -73,8 +73,8 @@ class Settings(BaseModel):
     api_base_url: str | None = Field(
         None, alias="API_BASE_URL", description="Public address of this installation."
     )
-    allowed_hosts: str = Field(
-        "",
+    allowed_hosts: str | None = Field(
+        None,
         alias="ALLOWED_HOSTS",
         description="More host names of this installation, separated by commas.",
     )

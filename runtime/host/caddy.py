@@ -83,7 +83,7 @@ def own_hosts(settings: Settings, environ: Mapping[str, str]) -> tuple[list[str]
     The host of API_BASE_URL; when that is `api.…`, pages live at `app.…`; and ALLOWED_HOSTS, for
     both. Platforms' own names for us count as allowed.
     """
-    named = settings.allowed_hosts.replace(",", " ").split()
+    named = (settings.allowed_hosts or "").replace(",", " ").split()
     named += [value for name in ("RENDER_EXTERNAL_HOSTNAME",) if (value := environ.get(name))]
     app, api = list(named), list(named)
     host = urlsplit(settings.api_base_url or "").hostname

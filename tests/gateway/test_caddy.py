@@ -1,19 +1,26 @@
 """Caddy's admin API over both transports, and where routes are put or not."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from gateway.caddy import Admin, EdgeAway, EdgeMoved, EdgeRefused
-from gateway.edge import SERVERS, with_domains
+from gateway.domains import Domains
+from gateway.edge import SERVERS, Edge, with_domains
 from runtime.host.probes import ask
 from runtime.host.program import Ready
+from runtime.settings import load_settings
+from state.database import Database
+from state.domains import add_domain
+from state.shops import open_shop
 from tests.acceptance.test_upstreams import edge
 from tests.servers import free_port, running
 
+T = TypeVar("T")
 NAME = "www.tienda.example"
 
 
@@ -66,6 +73,42 @@ async def test_the_admin_api_is_spoken_to_over_a_socket_and_over_tcp(
         monkeypatch.delenv("no_proxy", raising=False)
         with pytest.raises(EdgeAway, match="NO_PROXY"):
             await one.tag(SERVERS)
+
+
+async def calmly(call: Callable[[], Awaitable[T]]) -> T:
+    """Ask again when Caddy is just changing over."""
+    for _ in range(20):
+        try:
+            return await call()
+        except EdgeAway:
+            await asyncio.sleep(0.05)
+    return await call()
+
+
+async def test_while_postgres_is_away_domains_come_back_from_memory_and_none_is_swept(
+    database_dsn: str, tmp_path: Path
+) -> None:
+    address = f"unix/{tmp_path}/a.sock"
+    settings = load_settings({"CADDY_ADMIN": address, "POSTGRES_DSN": database_dsn})
+    database = await Database.open(database_dsn, application="test")
+    shop = await open_shop(database, "tienda")
+    async with database.engine() as connection, connection.transaction():
+        await add_domain(connection, shop.tenant, NAME, actor="test")
+    one = Edge(settings, database, Domains())
+    program = edge(tmp_path, {"CADDY_ADMIN": address})
+
+    with running(replace(program, ready=answers(int(program.environment["PORT"]))), tmp_path):
+        await calmly(one.reconcile)
+        kept, tag = await calmly(lambda: Admin(address).read(SERVERS))
+        assert NAME in str(kept)
+        await database.aclose()
+
+        await Admin(address).replace(SERVERS, with_domains(kept, []), tag)  # as a restart would
+        await calmly(one.reconcile)
+        assert (await calmly(lambda: Admin(address).read(SERVERS)))[0] == kept
+
+        await Edge(settings, database, Domains()).reconcile()  # a gateway that has read nothing yet
+        assert (await Admin(address).read(SERVERS))[0] == kept
 
 
 def proxy(door: str) -> dict[str, Any]:
