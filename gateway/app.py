@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from gateway import api, assets, health, hooks, live, openapi
+from gateway import api, assets, health, hooks, live, openapi, tls
 from gateway.doors import PrivateDoor
 from gateway.envelope import Envelope, Traffic
 from gateway.faults import HANDLERS, answer_fault
@@ -31,7 +31,7 @@ PUBLIC: list[BaseRoute] = [
     *phone.routes,
     *live.routes,
 ]
-PRIVATE: list[BaseRoute] = [*api.routes, *health.private]
+PRIVATE: list[BaseRoute] = [*api.routes, *health.private, *tls.private]
 
 
 def create_app(settings: Settings, registry: Registry) -> Starlette:
@@ -77,4 +77,5 @@ def create_app(settings: Settings, registry: Registry) -> Starlette:
     app.state.boards = Boards(services)
     app.state.admin = admin_tokens(settings)
     app.state.throttle = Throttle()
+    app.state.invented = tls.Invented()
     return app

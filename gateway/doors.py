@@ -1,7 +1,8 @@
 """Which paths are private, and who may pass.
 
 Caddy shows the private paths on its private site alone; behind that this still asks for
-INTERNAL_API_TOKEN, whatever the path, before anybody learns whether it exists.
+INTERNAL_API_TOKEN, whatever the path, before anybody learns whether it exists. One path is for
+Caddy itself, which holds no secret of ours.
 """
 
 from starlette.datastructures import Headers
@@ -11,6 +12,8 @@ from gateway.problems import Problem
 from gateway.tokens import Tokens
 
 PRIVATE = ("/functions", "/internal", "/metrics", "/readyz")
+TLS_ASK = "/internal/tls-ask"
+"""Asked by Caddy without a token: whether a name is known. It tells nothing else."""
 DOOR = "nexus-door"
 """Caddy's header: through which of its sites a request came."""
 
@@ -34,15 +37,17 @@ class PrivateDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
         if scope["type"] == "http" and is_private(scope["path"]):
-            refusal = self._refusal(Headers(scope=scope))
+            refusal = self._refusal(scope["path"], Headers(scope=scope))
             if refusal is not None:
                 await refusal.response()(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _refusal(self, headers: Headers) -> Problem | None:
+    def _refusal(self, path: str, headers: Headers) -> Problem | None:
         if headers.get(DOOR) == "public":
             return Problem(404, "not-found", "nothing is here")
+        if path == TLS_ASK:
+            return None
         scheme, _, presented = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self._tokens.fits(presented.strip()):
             return None

@@ -4,6 +4,8 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 
+from gateway.domains import Domains
+from gateway.edge import Edge
 from gateway.problems import away
 from gateway.pulse import Pulse
 from gateway.registrations import Registrations
@@ -42,9 +44,10 @@ class Services:
         self.registry = registry
         self.stopping = Stopping()
         self.registrations = Registrations(settings)
+        self.domains = Domains()
         self._opened: Opened | None = None
         self._opening: asyncio.Task[None] | None = None
-        self._beating: asyncio.Task[None] | None = None
+        self._beating: list[asyncio.Task[None]] = []
         self._warned = False
 
     @property
@@ -73,9 +76,10 @@ class Services:
             with suppress(asyncio.CancelledError):
                 await self._opening
         await self.registrations.aclose()
-        if self._beating is not None:
-            self._beating.cancel()
-            await asyncio.wait([self._beating])
+        await self.domains.aclose()
+        for beating in self._beating:
+            beating.cancel()
+            await asyncio.wait([beating])
         if self._opened is not None:
             await self._opened.feed.aclose()
             await self._opened.dispatcher.aclose()
@@ -101,7 +105,11 @@ class Services:
             dispatcher = await Dispatcher.open(self.settings, self.registry)
             feed = ChangeFeed(database)
             await self.registrations.start(database, feed)
-            self._beating = asyncio.create_task(Pulse(self.settings, database).run())
+            self.domains.start(database, feed)
+            self._beating = [
+                asyncio.create_task(Pulse(self.settings, database).run()),
+                asyncio.create_task(Edge(self.settings, database, self.domains).run()),
+            ]
         except BaseException:
             await database.aclose()
             raise

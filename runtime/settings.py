@@ -73,6 +73,28 @@ class Settings(BaseModel):
     api_base_url: str | None = Field(
         None, alias="API_BASE_URL", description="Public address of this installation."
     )
+    allowed_hosts: str | None = Field(
+        None,
+        alias="ALLOWED_HOSTS",
+        description="More host names of this installation, separated by commas.",
+    )
+    caddy_admin: str | None = Field(
+        None,
+        alias="CADDY_ADMIN",
+        description="Caddy's admin API: `unix/PATH`, host:port; none: a socket in the state dir.",
+    )
+    tls_port: int | None = Field(
+        None,
+        alias="TLS_PORT",
+        ge=1,
+        le=65535,
+        description="Where Caddy itself ends TLS (443); none: what stands before it does.",
+    )
+    tls_issuer: Literal["acme", "internal"] = Field(
+        "acme",
+        alias="TLS_ISSUER",
+        description="Who signs certificates: a public authority, or Caddy itself, for tests.",
+    )
     app_version: str = Field(
         "4.0.0", alias="APP_VERSION", description="Version shown; cache buster of assets."
     )

@@ -12,7 +12,7 @@ BEGIN
                                 'delivery', 'oddity', 'channel', 'contact', 'contact_alias',
                                 'conversation', 'message', 'send_attempt', 'intake_clock',
                                 'status_watermark', 'agent', 'turn', 'stored_file', 'source',
-                                'passage', 'product', 'variant'] LOOP
+                                'passage', 'product', 'variant', 'domain', 'edge'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
         EXECUTE format('DROP POLICY IF EXISTS engine ON %I', name);
@@ -22,7 +22,7 @@ BEGIN
     FOREACH name IN ARRAY ARRAY['shop', 'alert', 'change', 'credential', 'oddity', 'channel',
                                 'contact', 'contact_alias', 'conversation', 'message',
                                 'send_attempt', 'status_watermark', 'agent', 'turn', 'stored_file',
-                                'source', 'passage', 'product', 'variant'] LOOP
+                                'source', 'passage', 'product', 'variant', 'domain'] LOOP
         EXECUTE format('DROP POLICY IF EXISTS own ON %I', name);
         EXECUTE format(
             'CREATE POLICY own ON %I TO nexus_app
@@ -53,12 +53,12 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     function, worker, invocation, once, work, lane, outcome, failure, step, cancellation, schedule,
     alert, change, watcher, shop, credential, session, app, delivery, oddity, channel, contact,
     contact_alias, conversation, message, send_attempt, intake_clock, status_watermark, agent, turn,
-    stored_file, source, passage, product, variant TO nexus_engine;
+    stored_file, source, passage, product, variant, domain, edge TO nexus_engine;
 GRANT SELECT, INSERT ON audit_log TO nexus_engine;
 GRANT SELECT, INSERT, UPDATE ON shop TO nexus_app;
 GRANT SELECT ON watcher, app, delivery, intake_clock TO nexus_app;
 GRANT SELECT, INSERT ON change, alert TO nexus_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     oddity, channel, contact, contact_alias, conversation, message, send_attempt, status_watermark,
-    agent, turn, stored_file, source, passage, product, variant TO nexus_app;
+    agent, turn, stored_file, source, passage, product, variant, domain TO nexus_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON credential TO nexus_app;

@@ -31,6 +31,7 @@ class Site:
     public: str
     private: str
     gateway: Running
+    caddy: Running
     settings: Mapping[str, str]
 
 
@@ -49,13 +50,14 @@ def site(folder: Path, postgres_dsn: str, redis_url: str, **more: str) -> Iterat
         "NEXUS_PRIVATE_PORT": str(private),
         "GATEWAY_ADDR": f"127.0.0.1:{gateway}",
         "NEXUS_DRAIN_SECONDS": "1",
+        "CADDY_ADMIN": f"unix/{folder}/admin.sock",
         **more,
     }
     environment = {**clean_environment(), "PYTHONPATH": str(HOME), **settings}
     edge = {
         **caddy_environment(load_settings(settings), {"PATH": os.environ["PATH"]}),
         "HOME": str(folder),
-        "CADDY_ADMIN": f"unix/{folder}/admin.sock|0600",
+        "CADDY_ADMIN": f"{settings['CADDY_ADMIN']}|0600",
     }
     command = (sys.executable, "-P", "-m", "gateway.cli")
     config = (str(caddy()), "run", "--config", str(HOME / "Caddyfile"), "--adapter", "caddyfile")
@@ -66,7 +68,8 @@ def site(folder: Path, postgres_dsn: str, redis_url: str, **more: str) -> Iterat
     ]
     with ExitStack() as stack:
         started = [stack.enter_context(running(program, folder)) for program in programs]
-        yield Site(f"http://localhost:{port}", f"http://127.0.0.1:{private}", started[0], settings)
+        public, inside = f"http://localhost:{port}", f"http://127.0.0.1:{private}"
+        yield Site(public, inside, started[0], started[2], settings)
 
 
 @contextmanager

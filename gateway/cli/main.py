@@ -28,6 +28,7 @@ COMMANDS = {
     "apps": "list app registrations, add or remove one",
     "channels": "list a shop's WhatsApp numbers; add, stop, resume one",
     "keys": "the keys that seal credentials: show, new, rotate, retire, verify",
+    "domains": "list shops' own domains; add or remove one",
     "invoke": "run a function and print its result",
     "functions": "list the functions",
     "invocations": "list invocations",

@@ -1,4 +1,4 @@
-"""What the Caddyfile needs to know, made from the settings: doors, known hosts, upstream."""
+"""What the Caddyfile needs to know, made from the settings: doors, known hosts, upstream, TLS."""
 
 import ipaddress
 import re
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from runtime.host.layout import Layout
 from runtime.host.ports import has_ipv6
 from runtime.settings import Settings
 
@@ -24,8 +25,10 @@ TUNED = (
         "GATEWAY_PORT",
     ),
     *("DNS_RESOLVER", "TRUSTED_PROXIES", "CADDY_ADMIN", "CADDY_GRACE", "PUBLIC_BIND"),
-    *("PRIVATE_BIND", "PRIVATE_HOSTS", "APP_HOSTS", "API_HOSTS"),
+    *("PRIVATE_BIND", "PRIVATE_HOSTS", "APP_HOSTS", "API_HOSTS", "TLS_BIND", "TLS_ASK"),
 )
+ADMIN_SOCKET = "caddy-admin.sock"
+"""As the Caddyfile says; in the folder that `nexus edge` runs Caddy in."""
 
 
 def caddy_environment(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
@@ -34,13 +37,15 @@ def caddy_environment(settings: Settings, environ: Mapping[str, str]) -> dict[st
     What is set in `environ` under the Caddyfile's own names wins over what is worked out here.
     """
     app, api = known_hosts(settings, environ)
+    bind = " ".join(addresses(everywhere=open_to_all(settings, environ)))
     worked_out = {
         "PORT": str(settings.port),
         "NEXUS_PRIVATE_PORT": str(settings.private_port),
-        "PUBLIC_BIND": " ".join(addresses(everywhere=open_to_all(settings, environ))),
+        "PUBLIC_BIND": bind,
         "APP_HOSTS": f"`{app}`",
         "API_HOSTS": f"`{api}`",
         **upstream(settings),
+        **own_tls(settings, environ.get("PUBLIC_BIND") or bind),
     }
     passed_on = {name: environ[name] for name in PASSED_ON if name in environ}
     tuned = {name: environ[name] for name in TUNED if environ.get(name)}
@@ -63,21 +68,29 @@ def open_to_all(settings: Settings, environ: Mapping[str, str]) -> bool:
 
 
 def known_hosts(settings: Settings, environ: Mapping[str, str]) -> tuple[str, str]:
-    """Return which Host headers are ours: for pages, and for the API.
+    """Return which Host headers are ours, as regular expressions: for pages, and for the API.
 
-    Locally: localhost, names below it, addresses. In production: the host of API_BASE_URL; when
-    that is `api.…`, pages live at `app.…`; and ALLOWED_HOSTS (comma-separated), for both.
-    Platforms' own names for us count as allowed.
+    Those of `own_hosts`; locally also localhost, names below it, and addresses.
     """
-    named = [*(environ.get("ALLOWED_HOSTS") or "").replace(",", " ").split()]
+    local = [] if settings.production else [LOCALHOST, ADDRESS]
+    app, api = own_hosts(settings, environ)
+    return pattern(app, local), pattern(api, local)
+
+
+def own_hosts(settings: Settings, environ: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Return the names of this installation: for pages, and for the API.
+
+    The host of API_BASE_URL; when that is `api.…`, pages live at `app.…`; and ALLOWED_HOSTS, for
+    both. Platforms' own names for us count as allowed.
+    """
+    named = (settings.allowed_hosts or "").replace(",", " ").split()
     named += [value for name in ("RENDER_EXTERNAL_HOSTNAME",) if (value := environ.get(name))]
     app, api = list(named), list(named)
     host = urlsplit(settings.api_base_url or "").hostname
     if host:
         api.append(host)
         app.append("app." + host.removeprefix("api.") if host.startswith("api.") else host)
-    local = [] if settings.production else [LOCALHOST, ADDRESS]
-    return pattern(app, local), pattern(api, local)
+    return app, api
 
 
 def pattern(hosts: list[str], others: list[str]) -> str:
@@ -97,6 +110,33 @@ def upstream(settings: Settings) -> dict[str, str]:
             resolver = {"DNS_RESOLVER": found} if (found := first_resolver()) else {}
             return {"UPSTREAM_MODE": "dns", "GATEWAY_HOST": host, "GATEWAY_PORT": port, **resolver}
     return {"UPSTREAM_MODE": "static", "GATEWAY_ADDR": address}
+
+
+def own_tls(settings: Settings, bind: str) -> dict[str, str]:
+    """Return what Caddy needs to end TLS itself; nothing when others do that before it.
+
+    A certificate is made in the first handshake for a name, if the gateway knows it. Nothing of
+    this listens on port 80: the authority's question is answered on the TLS port.
+    """
+    if settings.tls_port is None:
+        return {}
+    ask = f"http://127.0.0.1:{settings.private_port}/internal/tls-ask"
+    return {
+        "TLS": "on",
+        "TLS_PORT": str(settings.tls_port),
+        "TLS_BIND": bind,
+        "TLS_ASK": ask,
+        "TLS_ISSUER": settings.tls_issuer,
+    }
+
+
+def admin_address(settings: Settings) -> str:
+    """Return where Caddy's admin API is, as others than Caddy find it: `unix/PATH` or host:port."""
+    given = (settings.caddy_admin or f"unix/{ADMIN_SOCKET}").partition("|")[0]
+    if not given.startswith("unix/"):
+        return given.removeprefix("tcp/")
+    folder = Layout.at(settings.state_dir).root / "caddy"  # where `nexus edge` runs Caddy
+    return f"unix/{folder / given.removeprefix('unix/')}"
 
 
 def first_resolver(path: Path = Path("/etc/resolv.conf")) -> str | None:

@@ -22,7 +22,8 @@ from runtime.host.postgres import Postgres
 from runtime.host.valkey import Valkey
 from tests.sites import INTERNAL_TOKEN, Site, fresh_site
 
-PAGES, API, BOTH, INSIDE = "pages", "api", "both", "inside"
+PAGES, API, BOTH, INSIDE, CADDY = "pages", "api", "both", "inside", "caddy"
+"""CADDY: inside too, but asked by Caddy, which has no token."""
 
 DOORS = {
     "/": PAGES,
@@ -41,6 +42,7 @@ DOORS = {
     "/api/openapi.json": API,
     "/functions/{name}": INSIDE,
     "/functions/{name}/invocations/{id}": INSIDE,
+    "/internal/tls-ask": CADDY,
     "/metrics": INSIDE,
     "/readyz": INSIDE,
 }
@@ -118,7 +120,7 @@ def test_every_route_has_a_declared_door() -> None:
     assert len(ROUTES) == len((*PUBLIC, *PRIVATE))
     assert {route.path for route in ROUTES} == set(DOORS)
     for path, door in DOORS.items():
-        assert is_private(path) == (door == INSIDE), path
+        assert is_private(path) == (door in (INSIDE, CADDY)), path
 
 
 @pytest.mark.parametrize(("method", "path", "door"), cases())
@@ -127,7 +129,7 @@ def test_a_route_opens_from_outside_only_when_it_is_public(
 ) -> None:
     answer = with_token(doors.public, path, method)
 
-    if door == INSIDE:
+    if door in (INSIDE, CADDY):
         assert answer.status == 404
         assert not through(answer)
         assert not any(secret in answer.text for secret in SECRETS)
@@ -143,6 +145,9 @@ def test_inside_a_route_asks_for_the_token(doors: Site, method: str, path: str, 
     if door == INSIDE:
         assert [without.status, wrong.status] == [401, 401]
         assert with_token(doors.private, path, method).status != 401
+    elif door == CADDY:
+        assert [without.status, wrong.status] == [404, 404]
+        assert ask(doors.private, f"{path}?domain=api.shop.example").status == 200
     elif door == PAGES:
         assert without.status == 404
         assert not through(without)
@@ -159,7 +164,7 @@ def test_pages_and_api_have_hosts_of_their_own(
     assert through(api) == (door in (API, BOTH)), api
 
 
-HIDDEN = ["functions/hello", "metrics", "readyz", "internal/x"]
+HIDDEN = ["functions/hello", "metrics", "readyz", "internal/x", "internal/tls-ask"]
 SPELLINGS = [
     "/{}",
     "//{}",

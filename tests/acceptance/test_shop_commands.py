@@ -6,9 +6,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
-from tests.stacks import RunningStack, clean_environment, running_stack
+from tests.stacks import RunningStack, clean_environment, running_stack, wait_for
 
 HEADING = "Identificador de URL;Nombre;Precio;Stock\n"
 
@@ -123,3 +124,23 @@ def test_keys_are_shown_sealed_anew_and_retired(stack: RunningStack, tmp_path: P
     assert lost.returncode == 1
     assert "missing" in lost.stdout
     assert "Put the missing keys back" in lost.stdout
+
+
+def test_a_shop_gets_a_domain_of_its_own_and_loses_it(stack: RunningStack) -> None:
+    assert "No domains yet" in stack.run("domains").stdout
+    added = stack.run("domains", "add", "Tienda-Ñandú.example")
+    assert added.returncode == 0, added.stderr
+    assert "tienda-ñandú.example is a domain of demo: applied" in added.stdout
+    assert "curl -H 'Host: xn--tienda-and-z9a5i.example'" in added.stdout
+    host = {"Host": "xn--tienda-and-z9a5i.example"}
+    url = f"http://127.0.0.1:{stack.environment['PORT']}"
+    assert httpx2.get(f"{url}/healthz", headers=host, trust_env=False).status_code == 200
+    assert httpx2.get(f"{url}/metrics", headers=host, trust_env=False).status_code == 404
+    assert "tienda-ñandú.example  demo  applied" in stack.run("domains").stdout
+
+    assert stack.run("domains", "remove", "tienda-ñandú.example").returncode == 0
+
+    def gone() -> bool:
+        return httpx2.get(f"{url}/healthz", headers=host, trust_env=False).status_code == 404
+
+    wait_for("404", gone, 8)

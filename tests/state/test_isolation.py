@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from state.database import Database
+from state.domains import add_domain
 from state.errors import StatementFailed
 
 TENANTS = 1, 2
@@ -50,9 +51,19 @@ async def test_nothing_is_written_for_another_shop(database: Database) -> None:
             )
 
 
+async def test_a_shop_sees_its_own_domains_alone(database: Database) -> None:
+    async with database.engine() as connection, connection.transaction():
+        for tenant in TENANTS:
+            await add_domain(connection, tenant, f"www.shop-{tenant}.example", actor="test")
+    async with database.tenant(1) as connection:
+        seen = await connection.fetch("SELECT name FROM domain")
+    assert [row["name"] for row in seen] == ["www.shop-1.example"]
+
+
 @pytest.mark.parametrize(
     "table",
     [
+        "edge",
         "invocation",
         "work",
         "lane",

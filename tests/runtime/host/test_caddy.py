@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from runtime.host.caddy import caddy_environment, known_hosts
+from runtime.host.caddy import admin_address, caddy_environment, known_hosts
 from runtime.settings import load_settings
 
 NEEDED = {
@@ -82,3 +82,28 @@ def test_an_address_stays_and_a_name_is_asked_for() -> None:
 def test_caddy_gets_no_secret() -> None:
     environ = {"ADMIN_TOKEN": "hush", "POSTGRES_DSN": "hush", "PATH": "/bin"}
     assert "hush" not in caddy_environment(load_settings(environ), environ).values()
+
+
+def test_caddy_ends_tls_only_where_it_is_told_to() -> None:
+    plain = caddy_environment(load_settings(PRODUCTION), PRODUCTION)
+    assert not [name for name in plain if name.startswith("TLS")]
+    environ = {**PRODUCTION, "TLS_PORT": "443", "NEXUS_PRIVATE_PORT": "9001"}
+    found = caddy_environment(load_settings(environ), environ)
+    assert (found["TLS"], found["TLS_PORT"], found["TLS_ISSUER"]) == ("on", "443", "acme")
+    assert found["TLS_BIND"] == found["PUBLIC_BIND"]
+    assert found["TLS_ASK"] == "http://127.0.0.1:9001/internal/tls-ask"
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("", "unix//state/caddy/caddy-admin.sock"),
+        ("unix/other.sock|0600", "unix//state/caddy/other.sock"),
+        ("unix//run/caddy.sock", "unix//run/caddy.sock"),
+        ("127.0.0.1:2019", "127.0.0.1:2019"),
+        ("tcp/127.0.0.1:2019", "127.0.0.1:2019"),
+    ],
+)
+def test_the_gateway_finds_the_admin_api_where_caddy_opens_it(given: str, found: str) -> None:
+    settings = load_settings({"NEXUS_STATE_DIR": "/state", "CADDY_ADMIN": given})
+    assert admin_address(settings) == found
