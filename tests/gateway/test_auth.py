@@ -249,7 +249,7 @@ async def test_weak_secrets_are_refused_at_the_start(
         ("encryption_key", "replace-me-with-the-output-of-nexus-keys-new"),
     ],
 )
-def test_what_examples_have_in_place_of_a_secret_is_refused(
+async def test_what_examples_have_in_place_of_a_secret_is_refused(
     settings: Settings, registry: Registry, name: str, value: str
 ) -> None:
     changed = settings.model_validate({**settings.model_dump(), name: value})
