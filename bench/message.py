@@ -64,7 +64,8 @@ async def measure(running: Running, graph_port: int, model_port: int, samples: i
             began = time.perf_counter()
             answer = await post_signed(client, body)
             assert answer.status == 200, (answer.status, answer.body)
-            arrived = await asyncio.wait_for(meta.replies[number], PATIENCE_SECONDS)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                arrived = await meta.replies[number]
             found.append(arrived - began)
             await asyncio.sleep(0.01)  # what follows the reply ends, too: an idle system
         client.close()

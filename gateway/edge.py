@@ -139,7 +139,8 @@ class Edge:
             except Exception as error:
                 log.error("domains stay as they are", trace=error)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._domains.news.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._domains.news.wait()
             await asyncio.sleep(max(0.0, self._written_at + REST_SECONDS - time.monotonic()))
             self._domains.news.clear()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
@@ -12,12 +13,16 @@ from runtime.event import EVENT_LIMIT_BYTES, Event
 from runtime.function import Function
 from runtime.logs import Log, where
 from state.dispatch import Asked
+from state.errors import DatabaseAway
 from state.ids import public_id
 from state.work import CANCELLED, DEAD, DONE, HANDED_BACK, RETRY, SNOOZE, Claimed, Finish
 
 log = Log("attempt")
 
 REASON_LIMIT = 2000
+AWAY_SECONDS = 1.0
+FORGIVING_SECONDS = 600.0
+"""That Postgres is away is no failed attempt while the invocation is younger than this."""
 
 BY_REQUEST, DRAINING, LOST = "cancelled by request", "handed back", "not ours any more"
 
@@ -98,6 +103,8 @@ class Attempt:
             if limit.expired():
                 return self._failed("timeout", f"ran longer than {policy.timeout:g} s")
             return self._failed("error", _reason(error), error)
+        except DatabaseAway as error:
+            return self._unlucky(error)
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # a handler may even raise SystemExit
@@ -134,6 +141,22 @@ class Attempt:
         if self.stop is None:
             return self._failed("error", "the function cancelled its own task")
         return self._finish(HANDED_BACK, self.stop)
+
+    def _unlucky(self, error: DatabaseAway) -> Finish:
+        """Postgres was away: the handler is not to blame, so no attempt is counted.
+
+        Not for ever: what a handler does wrong with its connection looks the same.
+        """
+        age_seconds = (datetime.now(UTC) - self.claimed.created_at).total_seconds()
+        if age_seconds > FORGIVING_SECONDS:
+            return self._failed("error", _reason(error), error)
+        log.warning(
+            "postgres did not answer an attempt; it runs again",
+            id=public_id(self.claimed.id),
+            function=self.function.name,
+            where=where(error),
+        )
+        return self._finish(SNOOZE, _reason(error), delay_seconds=AWAY_SECONDS)
 
     def _failed(self, cause: str, reason: str, error: BaseException | None = None) -> Finish:
         retry = self.function.policy.retry

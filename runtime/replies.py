@@ -55,7 +55,8 @@ class Replies:
     async def ready(self) -> None:
         """Return when told of replies, or when Postgres is not there to tell."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._listening.wait(), 5)
+            async with asyncio.timeout(5):
+                await self._listening.wait()
 
     async def aclose(self) -> None:
         """Stop listening."""
@@ -83,7 +84,8 @@ class Replies:
                 if not look:
                     left = min(LOOK_SECONDS, until - loop.time())
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(asyncio.shield(told), max(left, 0))
+                        async with asyncio.timeout(max(left, 0)):
+                            await asyncio.shield(told)
                 look = False
                 try:
                     found, fault = await self._outcomes.put(invocation), None

@@ -93,7 +93,8 @@ class ChangeFeed:
                     at = parse_cursor(change.cursor)
                 if len(changes) < PAGE:
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(news.wait(), POLL_SECONDS)
+                        async with asyncio.timeout(POLL_SECONDS):
+                            await news.wait()
         finally:
             self._followers.discard(news)
 

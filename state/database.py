@@ -127,7 +127,8 @@ class Database:
     async def aclose(self) -> None:
         """Close every connection; those in use get two seconds."""
         try:
-            await asyncio.wait_for(self._pool.close(), 2)
+            async with asyncio.timeout(2):
+                await self._pool.close()
         except (TimeoutError, asyncpg.PostgresError, OSError):
             self._pool.terminate()
 

@@ -43,13 +43,15 @@ class Browser:
 
     async def call(self, method: str, session: str | None = None, **params: Any) -> dict[str, Any]:
         number = next(self._numbers)
-        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._answers[number] = answer
         message = {"id": number, "method": method, "params": params}
         if session:
             message["sessionId"] = session
         self._writer.write(json.dumps(message).encode() + b"\0")
         await self._writer.drain()
-        return await asyncio.wait_for(answer, WAIT_SECONDS)
+        async with asyncio.timeout(WAIT_SECONDS):
+            return await answer
 
     async def page(self, width: int, height: int, *, dark: bool = False) -> "Page":
         """Open a page of its own, without cookies of others."""
@@ -70,7 +72,8 @@ class Browser:
 
     async def aclose(self) -> None:
         with suppress(TimeoutError, ConnectionError):
-            await asyncio.wait_for(self.call("Browser.close"), 5)
+            async with asyncio.timeout(5):
+                await self.call("Browser.close")
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task

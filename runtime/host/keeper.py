@@ -43,7 +43,8 @@ class Life:
         """Wait for its end and its last words; return the exit code."""
         code = await self.process.wait()
         with suppress(TimeoutError):  # a grandchild may hold the pipe open
-            await asyncio.wait_for(asyncio.shield(self._output), 0.5)
+            async with asyncio.timeout(0.5):
+                await asyncio.shield(self._output)
         return code
 
     def signal(self, number: int) -> None:
@@ -156,7 +157,8 @@ class Keeper:
                     delay = FIRST_DELAY_SECONDS
                 self._say(f"ended ({meaning(code)}); starting it again in {delay:g} s")
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._hurry.wait(), delay)
+                    async with asyncio.timeout(delay):
+                        await self._hurry.wait()
                 delay = min(delay * 2, LONGEST_DELAY_SECONDS)
             if self._stopping:
                 return
@@ -214,7 +216,8 @@ class Keeper:
         seconds = min(self.program.stop_seconds, limit_seconds or self.program.stop_seconds)
         life.signal(self.program.stop_signal)
         try:
-            await asyncio.wait_for(life.ended(), seconds)
+            async with asyncio.timeout(seconds):
+                await life.ended()
         except TimeoutError:
             if not self._stopping:
                 self._say(f"did not stop in {seconds:g} s; killed")

@@ -11,6 +11,7 @@ from runtime.errors import StepError
 from runtime.registry import Registry
 from runtime.settings import Settings
 from runtime.worker import work
+from state.errors import DatabaseAway
 from state.ids import public_id
 from tests.runtime.harness import working
 
@@ -128,6 +129,42 @@ async def test_snooze_runs_it_later_without_a_failed_attempt(settings: Settings)
     async with working(settings, [later]) as platform:
         assert (await platform.run(Task())).result == '"now"'
     assert seen == [1, 1, 1]
+
+
+async def test_that_postgres_was_away_is_no_failed_attempt(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.attempt.AWAY_SECONDS", 0.01)
+    seen: list[int] = []
+
+    @function(retry=Retry(attempts=1))
+    async def unlucky(event: Task, ctx: Context) -> str:
+        seen.append(ctx.attempt)
+        if len(seen) < 4:
+            raise DatabaseAway("it is being started again")
+        return "back"
+
+    async with working(settings, [unlucky]) as platform:
+        outcome = await platform.run(Task())
+        detail = await platform.invocations.get(outcome.id)
+    assert outcome.result == '"back"'
+    assert seen == [1, 1, 1, 1]
+    assert detail is not None
+    assert detail.failures == []
+
+
+async def test_a_handler_that_spoils_its_own_connection_fails_in_the_end(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.attempt.FORGIVING_SECONDS", 0.0)
+
+    @function(retry=Retry(attempts=1))
+    async def careless(event: Task, ctx: Context) -> None:
+        raise DatabaseAway("its own fault")
+
+    async with working(settings, [careless]) as platform:
+        outcome = await platform.run(Task())
+    assert (outcome.state, outcome.error) == ("dead", "DatabaseAway: its own fault")
 
 
 async def test_an_attempt_that_takes_too_long_is_ended(settings: Settings) -> None:

@@ -71,8 +71,26 @@ async def test_the_feed_never_passes_a_change_that_commits_later(database: Datab
             await note(database, 2)
             following = asyncio.create_task(take(feed, head, 2))
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(following), 0.3)
+                async with asyncio.timeout(0.3):
+                    await asyncio.shield(following)
         assert [change.ids for change in await following] == [(1,), (2,)]
+    await feed.aclose()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_reader_stops_even_when_something_happens_in_that_moment(
+    database: Database, turns: int
+) -> None:
+    feed = ChangeFeed(database)
+    reading = asyncio.create_task(take(feed, None, 1))
+    await asyncio.sleep(0.1)  # it has read, and waits: if not, this only proves less
+    feed._tell()
+    for _ in range(turns):  # of the loop, between the news and the end
+        await asyncio.sleep(0)
+    reading.cancel()
+
+    done, _ = await asyncio.wait([reading], timeout=3)
+    assert done
     await feed.aclose()
 
 
