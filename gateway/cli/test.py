@@ -1,4 +1,7 @@
-"""`nexus test`: all tests, on servers they start themselves. Arguments go to pytest."""
+"""`nexus test`: all tests, on servers they start themselves. Arguments go to pytest.
+
+Without arguments two files run at a time: most tests wait more than they compute.
+"""
 
 import argparse
 import os
@@ -11,6 +14,8 @@ from runtime.host.layout import HOME
 
 OURS = ("NEXUS_", "POSTGRES_DSN", "REDIS_URL", "CHROMA_URL", "PORT", "GATEWAY_ADDR", "API_BASE_URL")
 
+ALL = ("-n", "2", "--dist", "loadfile")
+
 
 def add_arguments(_: argparse.ArgumentParser) -> None:
     """Declare what the command takes: whatever pytest takes."""
@@ -20,7 +25,7 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> NoReturn:
     """Become pytest, without the settings of an installation that runs here."""
     clean = {name: value for name, value in environ.items() if not name.startswith(OURS)}
     os.chdir(HOME)
-    argv = [sys.executable, "-m", "pytest", *args.options]
+    argv = [sys.executable, "-m", "pytest", *(args.options or ALL)]
     os.execve(sys.executable, argv, clean)  # noqa: S606 - pytest, with the developer's arguments
 
 

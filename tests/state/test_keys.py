@@ -32,6 +32,7 @@ WHOSE = Sealed(7, "whatsapp", UUID(int=1), 3)
         (f"a b:{OLD}", "may hold letters"),
         ("A" * 43 + "=", "is an example"),
     ],
+    ids=["empty", "no key", "half a key", "an id twice", "a key twice", "a blank", "an example"],
 )
 def test_a_wrong_ring_is_refused_by_place_and_its_keys_are_not_repeated(
     text: str, said: str
