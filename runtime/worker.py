@@ -32,6 +32,10 @@ from state.health import check_durability
 
 log = Log("worker")
 
+PATIENCE_SECONDS = 30.0
+"""A worker that starts waits this long for Postgres; who started it may then do so again."""
+AGAIN_SECONDS = 0.5
+
 
 async def work(
     settings: Settings,
@@ -70,9 +74,9 @@ async def _work(
 ) -> int:
     """Put the parts together and run them; `closing` closes them, the last one first."""
     dsn = dsn_of(settings)
+    database = await _opened(dsn)
+    closing.push_async_callback(database.aclose)
     try:
-        database = await Database.open(dsn, application="nexus attempts", maximum=8)
-        closing.push_async_callback(database.aclose)
         async with database.engine() as connection:
             numbered = await NumberedRegistry.load(connection, registry)
     except DatabaseAway as error:
@@ -123,6 +127,22 @@ async def _work(
     code = await runner.run(background)
     log.info("worker stopped", worker=number)
     return code
+
+
+async def _opened(dsn: str) -> Database:
+    """Open the pool of the attempts, and wait for a Postgres that is just being started."""
+    loop = asyncio.get_running_loop()
+    until, told = loop.time() + PATIENCE_SECONDS, False
+    while True:
+        try:
+            return await Database.open(dsn, application="nexus attempts", maximum=8)
+        except DatabaseAway as error:
+            if loop.time() >= until:
+                raise ServerAway(f"Postgres does not answer ({error})") from None
+            if not told:
+                log.warning("postgres does not answer; waiting for it", seconds=PATIENCE_SECONDS)
+                told = True
+            await asyncio.sleep(AGAIN_SECONDS)
 
 
 async def _check_durability(settings: Settings, database: Database) -> None:

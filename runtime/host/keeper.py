@@ -21,8 +21,8 @@ from runtime.host.program import Program
 LOOK_SECONDS = 0.02
 FIRST_DELAY_SECONDS = 0.2
 LONGEST_DELAY_SECONDS = 15.0
-STEADY_SECONDS = 30
-"""A program that ran this long has not failed to start: the back-off begins anew."""
+STEADY_SECONDS = 5.0
+"""A program that served this long has not failed to start: the back-off begins anew."""
 
 
 class Life:
@@ -32,12 +32,20 @@ class Life:
         self.process = process
         self.pid = process.pid
         self.started_at = time.time()
+        self.serves_since: float | None = None
+        """By the monotonic clock; None: it does not serve yet."""
         self._output = output
 
     @property
     def alive(self) -> bool:
         """Whether it has not ended."""
         return self.process.returncode is None
+
+    @property
+    def steady(self) -> bool:
+        """Whether it has served for long enough not to be one that fails at once."""
+        since = self.serves_since
+        return since is not None and time.monotonic() - since > STEADY_SECONDS
 
     async def ended(self) -> int:
         """Wait for its end and its last words; return the exit code."""
@@ -153,7 +161,7 @@ class Keeper:
             self._serves.clear()
             self._set("waiting")
             if code not in self.program.quiet_codes:
-                if time.time() - life.started_at > STEADY_SECONDS:
+                if life.steady:
                     delay = FIRST_DELAY_SECONDS
                 self._say(f"ended ({meaning(code)}); starting it again in {delay:g} s")
                 with suppress(TimeoutError):
@@ -209,6 +217,7 @@ class Keeper:
                 seconds = f"{program.ready_seconds:g} s"
                 raise ServerFailed(f"{program.name} does not serve after {seconds}{self._last()}")
             await asyncio.sleep(LOOK_SECONDS)
+        life.serves_since = time.monotonic()
         self._serves.set()
         self._set("ready")
 
