@@ -225,7 +225,7 @@ def test_writers_side_by_side_lose_nothing(site: Site) -> None:
     strangers = [f"stranger-{number}" for number in range(12)]
 
     def stranger() -> None:
-        """Write as a patient stranger: each write of others may close his connection in the middle."""
+        """Be patient: each write of others may close his connection in the middle."""
         transport = httpx2.HTTPTransport(uds=site.settings["CADDY_ADMIN"].removeprefix("unix/"))
         with httpx2.Client(transport=transport, base_url="http://localhost", timeout=30) as client:
             left = list(strangers)
