@@ -10,10 +10,12 @@ from gateway.envelope import Traffic
 from gateway.problems import Problem
 from gateway.services import Services
 from runtime.line import dsn_of
+from runtime.scale import desired
 from state.errors import StateFault
 from state.health import database_health
 from state.invocations import FunctionCount, Invocations
 from state.migrate import pending
+from state.scaling import Demand, demands
 
 Labels = dict[str, str]
 Sample = tuple[Labels, float]
@@ -60,6 +62,8 @@ async def metrics(request: Request) -> Response:
         database = services.opened.database
         health = await database_health(database)
         counts = await Invocations(database).counts()
+        async with database.engine() as connection:
+            demanded = await demands(connection)
     except (StateFault, Problem):
         lines += _family("nexus_postgres_up", "gauge", "Whether Postgres answers.", [({}, 0)])
     else:
@@ -71,6 +75,7 @@ async def metrics(request: Request) -> Response:
             "nexus_alerts_open", "gauge", "Alerts nobody dealt with yet.", [({}, health.alerts)]
         )
         lines += _of_functions(counts)
+        lines += _of_scaling(demanded)
     return PlainTextResponse(
         "\n".join(lines) + "\n",
         headers=NO_STORE,
@@ -78,10 +83,31 @@ async def metrics(request: Request) -> Response:
     )
 
 
+async def scale(request: Request) -> Response:
+    """Return what functions have to do and how many processes would do it, for KEDA.
+
+    `demand` counts what runs as well as what waits, so that a scaler that divides it by what one
+    process holds never takes away a process whose attempts still run.
+    """
+    services: Services = request.app.state.services
+    async with services.opened.database.engine() as connection:
+        found = await demands(connection)
+    functions = {
+        each.function: {
+            **each._asdict(),
+            "demand": each.waiting + each.running,
+            "desired": desired(each),
+        }
+        for each in found
+    }
+    return JSONResponse({"functions": functions}, headers=NO_STORE)
+
+
 public = [Route("/healthz", alive, methods=["GET"])]
 private = [
     Route("/readyz", ready, methods=["GET"]),
     Route("/metrics", metrics, methods=["GET"]),
+    Route("/internal/scale", scale, methods=["GET"]),
 ]
 
 
@@ -120,6 +146,21 @@ def _of_functions(counts: list[FunctionCount]) -> Iterator[str]:
             for each in counts
             if each.state == "waiting"
         ],
+    )
+
+
+def _of_scaling(demanded: list[Demand]) -> Iterator[str]:
+    yield from _family(
+        "nexus_demand",
+        "gauge",
+        "What could run now and what runs, together: scale by this.",
+        [({"function": each.function}, each.waiting + each.running) for each in demanded],
+    )
+    yield from _family(
+        "nexus_desired_processes",
+        "gauge",
+        "Worker processes that would do, by this moment alone.",
+        [({"function": each.function}, desired(each)) for each in demanded],
     )
 
 

@@ -17,6 +17,7 @@ from runtime.logs import Log
 from state import leases
 from state.database import ENGINE, Connection, connect
 from state.errors import StateFault, WorkerEnded, translated
+from state.scaling import note_service
 
 log = Log("lease")
 
@@ -59,6 +60,9 @@ class Lease:
         """Our number, once started."""
         self.pulse = time.monotonic()
         """Set by the main loop again and again; an old one means that it is blocked."""
+        self.ended: dict[int, tuple[int, float]] = {}
+        """Set by the main loop: attempts that ended here by function, and their seconds."""
+        self._noted: dict[int, tuple[int, float]] = {}
         self._main_loop: asyncio.AbstractEventLoop
         self._signals: Signals
         self._end = threading.Event()
@@ -143,6 +147,9 @@ class Lease:
                 if not await leases.renew(connection, self.worker, self._seconds):
                     raise LeaseLost
                 renewed = at
+                if self.ended != self._noted:
+                    self._noted = self.ended
+                    await note_service(connection, self.worker, self._noted)
             trust = time.monotonic() >= self._trust_from
             swept = await leases.sweep(connection, self.worker, trust)
             if swept.reaped:

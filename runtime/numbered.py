@@ -11,6 +11,7 @@ from runtime.registry import Registry
 from state.database import Connection
 from state.dispatch import Asked
 from state.functions import Declared, number_functions
+from state.scaling import Scaling
 
 
 class NumberedRegistry:
@@ -47,6 +48,14 @@ class NumberedRegistry:
         for each in dict.fromkeys(chosen):
             for name in (each.name, *each.policy.aliases):
                 yield self.numbers[name], each
+
+    def scaling(self) -> list[Scaling]:
+        """Return how each function may be scaled."""
+        return [
+            Scaling(fn, each.name, scale.minimum, scale.maximum, each.policy.concurrency)
+            for fn, each in self.served()
+            for scale in (each.policy.scale,)
+        ]
 
     def ask(
         self,

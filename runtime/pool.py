@@ -1,6 +1,7 @@
 """What runs in this process: capacity, attempts under way, and ends that are not stored yet."""
 
 import asyncio
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -44,6 +45,8 @@ class Pool:
         self._after: Counter[int] = Counter(dict.fromkeys(served, -1))
         self._one_by_one = 0
         self.draining = False
+        self.ended: dict[int, tuple[int, float]] = {}
+        """How many attempts of each function ended here, and what they took, all together."""
         self.wake: Callable[[], None] = lambda: None
         """Called when there is something to do; set by the turn loops."""
 
@@ -179,7 +182,7 @@ class Pool:
         attempt.task = asyncio.create_task(self._attend(attempt))
 
     async def _attend(self, attempt: Attempt) -> None:
-        claimed = attempt.claimed
+        claimed, began = attempt.claimed, time.monotonic()
         ends: list[Finish] = []
         with suppress(asyncio.CancelledError):
             ends = await self._run(attempt)
@@ -188,5 +191,7 @@ class Pool:
         if self._attempts.get(claimed.id) is attempt:
             del self._attempts[claimed.id]
         self._busy[claimed.fn] -= 1
+        count, seconds = self.ended.get(claimed.fn, (0, 0.0))
+        self.ended[claimed.fn] = count + 1, seconds + time.monotonic() - began
         self._finished += [(attempt, end) for end in ends]
         self.wake()

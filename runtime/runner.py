@@ -74,7 +74,9 @@ class Runner:
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait({turns, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not turns.done():
+            if turns.done():  # it retired, or broke
+                await self.quarantine.aclose(self._settings.drain_seconds)
+            else:
                 await self._drain(turns)
             if not turns.cancelled():
                 await turns
@@ -91,6 +93,11 @@ class Runner:
         if self._stopping.is_set():
             self.pool.hand_back_all()
         self._stopping.set()
+
+    def retire(self) -> None:
+        """Take nothing more, and end once everything here has ended, however long that takes."""
+        log.info("retiring: no new work", running=self.pool.running())
+        self.pool.drain()
 
     def signals(self) -> Signals:
         """Return what the lease is to call."""
@@ -198,6 +205,7 @@ class Runner:
         """Show the lease's thread that this loop is not blocked."""
         while True:
             self._lease.pulse = time.monotonic()
+            self._lease.ended = dict(self.pool.ended)
             await asyncio.sleep(PULSE_SECONDS)
 
 

@@ -202,6 +202,12 @@ class Settings(BaseModel):
         ge=0,
         description="After SIGTERM, running attempts get this long before they are handed back.",
     )
+    scale_seconds: float = Field(
+        60.0,
+        alias="NEXUS_SCALE_SECONDS",
+        ge=1,
+        description="Window that decides how many processes functions get; a tenth of it, bursts.",
+    )
     quarantine_processes: int = Field(
         1,
         alias="NEXUS_QUARANTINE_PROCESSES",

@@ -29,6 +29,7 @@ from runtime.steps import Steps
 from state.database import Database
 from state.errors import DatabaseAway, DatabaseUnfit
 from state.health import check_durability
+from state.scaling import declare_scaling
 
 log = Log("worker")
 
@@ -79,6 +80,7 @@ async def _work(
     try:
         async with database.engine() as connection:
             numbered = await NumberedRegistry.load(connection, registry)
+            await declare_scaling(connection, numbered.scaling())
     except DatabaseAway as error:
         raise ServerAway(f"Postgres does not answer ({error})") from None
     await _check_durability(settings, database)
@@ -114,6 +116,7 @@ async def _work(
     later.append(runner)
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, runner.stop)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, runner.retire)
     background: list[Any] = []
     if redis_url and not quarantine:
         numbers = {function.name: fn for fn, function in reversed(served.items())}

@@ -34,8 +34,13 @@ RULES = (
     ),
     (
         "workers",
-        "DELETE FROM worker WHERE worker_id IN (SELECT worker_id FROM worker"
-        " WHERE ended AND lease_until < clock_timestamp() - interval '1 day' LIMIT $1)",
+        """
+        WITH old AS MATERIALIZED (
+            SELECT worker_id FROM worker
+            WHERE ended AND lease_until < clock_timestamp() - interval '1 day' LIMIT $1),
+        served AS (DELETE FROM service USING old WHERE service.worker_id = old.worker_id)
+        DELETE FROM worker USING old WHERE worker.worker_id = old.worker_id
+        """,
     ),
     (
         "invocations",

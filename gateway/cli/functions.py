@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.cli.command import Command
+from gateway.cli.environment import settings_here
 from gateway.cli.output import print_json, print_table
 from runtime.function import Function
 from runtime.registry import load_registry
@@ -19,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """List."""
-    registry = load_registry(environ.get("NEXUS_FUNCTIONS") or "functions")
+    registry = load_registry(settings_here(environ).functions)
     if args.json:
         print_json(
             {

@@ -10,6 +10,7 @@ from typing import Any, get_origin
 
 from gateway.cli.command import Command
 from gateway.cli.connect import open_dispatcher, tenant_of
+from gateway.cli.environment import settings_here
 from gateway.cli.output import print_json, safe
 from runtime.errors import InvalidEvent
 from runtime.event import Event, validate
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 async def _invoke(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    function = load_registry(environ.get("NEXUS_FUNCTIONS") or "functions").named(args.name)
+    function = load_registry(settings_here(environ).functions).named(args.name)
     data = event_data(function.event_type, args.fields, args.data)
     validate(function.event_type, data)  # a typo is told before anything is connected
     tenant = await tenant_of(environ, args.shop)

@@ -19,6 +19,7 @@ INTERRUPTED = 130
 COMMANDS = {
     "up": "start everything here, and stop it with Ctrl-C",
     "status": "show what runs, and how it does",
+    "scale": "what functions have to do, and how many processes they get",
     "chat": "talk to a shop's agent, here in the terminal",
     "conversations": "list a shop's conversations",
     "conversation": "show one conversation; take it over, give it back",

@@ -5,8 +5,6 @@ starting ──ready──> ready ──ended──> waiting (back-off) ──> 
 """
 
 import asyncio
-import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -15,58 +13,14 @@ from contextlib import suppress
 from runtime.host.errors import ServerFailed
 from runtime.host.journal import Journal
 from runtime.host.ledger import Ledger
-from runtime.host.processes import family
+from runtime.host.life import Life, meaning
 from runtime.host.program import Program
 
 LOOK_SECONDS = 0.02
 FIRST_DELAY_SECONDS = 0.2
 LONGEST_DELAY_SECONDS = 15.0
-STEADY_SECONDS = 5.0
-"""A program that served this long has not failed to start: the back-off begins anew."""
-
-
-class Life:
-    """One process of a program, from start to end."""
-
-    def __init__(self, process: asyncio.subprocess.Process, output: "asyncio.Task[None]") -> None:
-        self.process = process
-        self.pid = process.pid
-        self.started_at = time.time()
-        self.serves_since: float | None = None
-        """By the monotonic clock; None: it does not serve yet."""
-        self._output = output
-
-    @property
-    def alive(self) -> bool:
-        """Whether it has not ended."""
-        return self.process.returncode is None
-
-    @property
-    def steady(self) -> bool:
-        """Whether it has served for long enough not to be one that fails at once."""
-        since = self.serves_since
-        return since is not None and time.monotonic() - since > STEADY_SECONDS
-
-    async def ended(self) -> int:
-        """Wait for its end and its last words; return the exit code."""
-        code = await self.process.wait()
-        with suppress(TimeoutError):  # a grandchild may hold the pipe open
-            async with asyncio.timeout(0.5):
-                await asyncio.shield(self._output)
-        return code
-
-    def signal(self, number: int) -> None:
-        """Send a signal, if it still lives."""
-        if self.alive:
-            with suppress(ProcessLookupError):
-                self.process.send_signal(number)
-
-    def kill(self) -> None:
-        """End it and all it started, now."""
-        if self.alive:
-            for pid in reversed(family(self.pid)):
-                with suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
+LEAVE_SECONDS = 3.0
+"""Whoever replaces a process waits this long for the former one to finish what it runs."""
 
 
 class Keeper:
@@ -87,6 +41,8 @@ class Keeper:
         self._serves = asyncio.Event()
         self._stopping = False
         self._hurry = asyncio.Event()
+        self._leaving: dict[Life, asyncio.Task[None]] = {}
+        """Former lives that finish what they run."""
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -127,15 +83,27 @@ class Keeper:
         former, self.life = self.life, fresh
         self._changed()
         if former is not None:
-            await self._end(former)
+            await asyncio.wait({self._leave(former)}, timeout=LEAVE_SECONDS)
+
+    async def retire(self) -> None:
+        """Keep it no longer: it takes nothing more, finishes what it runs, and ends."""
+        self._stopping = True
+        self._hurry.set()
+        if self.life is not None and self.life.alive:
+            self._set("retiring")
+            await self._leave(self.life)
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._set("stopped")
 
     async def stop(self, limit_seconds: float | None = None) -> None:
         """Stop it and keep it stopped; what does not stop within its time (or less) is killed."""
         self._stopping = True
         self._hurry.set()
-        if self.life is not None and self.life.alive:
+        lives = {*self._leaving, *([self.life] if self.life else ())}
+        if alive := [life for life in lives if life.alive]:
             self._set("stopping")
-            await self._end(self.life, limit_seconds)
+            await asyncio.gather(*(self._end(life, limit_seconds) for life in alive))
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -144,8 +112,8 @@ class Keeper:
     def kill(self) -> None:
         """End it now; `stop` returns soon after."""
         self._stopping = True
-        if self.life is not None:
-            self.life.kill()
+        for life in {*self._leaving, *([self.life] if self.life else ())}:
+            life.kill()
 
     async def _keep(self) -> None:
         delay = FIRST_DELAY_SECONDS
@@ -221,6 +189,21 @@ class Keeper:
         self._serves.set()
         self._set("ready")
 
+    def _leave(self, life: Life) -> "asyncio.Task[None]":
+        """Let a life finish what it runs, however long that may take, in the background."""
+        task = asyncio.create_task(self._retire(life))
+        self._leaving[life] = task
+        task.add_done_callback(lambda _: self._leaving.pop(life, None))
+        return task
+
+    async def _retire(self, life: Life) -> None:
+        if self.program.retire_signal is not None:
+            life.signal(self.program.retire_signal)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.program.retire_seconds):
+                    await life.ended()
+        await self._end(life)
+
     async def _end(self, life: Life, limit_seconds: float | None = None) -> None:
         seconds = min(self.program.stop_seconds, limit_seconds or self.program.stop_seconds)
         life.signal(self.program.stop_signal)
@@ -244,13 +227,3 @@ class Keeper:
     def _set(self, state: str) -> None:
         self.state = state
         self._changed()
-
-
-def meaning(code: int) -> str:
-    """Return what an exit code says."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"killed by signal {-code}"

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import secrets
+import signal
 import socket
 import time
 from collections.abc import Mapping
@@ -17,11 +18,13 @@ from runtime.host.probes import accepts, answers_http, both, holds_lease
 from runtime.host.procfile import direct, read_procfile
 from runtime.host.program import Program
 from runtime.host.stack import Stack, this_moment
+from runtime.policy import MAXIMUM_TIMEOUT_SECONDS
 from runtime.settings import Settings
 
 LEASE_LOST = 75
 STOP_SECONDS = 26
 """A worker drains for 20 s and has 5 s for its last turn; platforms give 30."""
+RETIRE_MARGIN_SECONDS = 10
 LOCAL_DRAIN_SECONDS = 2
 """On a desk, Ctrl-C should be quick; what still runs is handed back and runs again."""
 
@@ -49,8 +52,16 @@ class Plan:
     limits: Limits
     remarks: list[str]
     """What the person should know before it starts."""
+    scale_seconds: float
+    """The window by which the number of processes is decided."""
     gateway_socket: socket.socket = field(repr=False)
     """Held here, so that no connection is refused while the gateway is restarted."""
+
+    def worker_of(self, function: str, number: int) -> Program:
+        """Return one more worker, for a single function."""
+        worker = next(each for each in self.processes if each.name == "worker")
+        argv = tuple(each for each in worker.argv if each != "--clock")
+        return replace(worker, name=f"{function}.{number}", argv=(*argv, function))
 
 
 def make_plan(settings: Settings, environ: Mapping[str, str], layout: Layout) -> Plan:
@@ -99,6 +110,7 @@ def make_plan(settings: Settings, environ: Mapping[str, str], layout: Layout) ->
         stack,
         PRODUCTION_LIMITS if settings.production else LOCAL_LIMITS,
         remarks,
+        settings.scale_seconds,
         gateway,
     )
 
@@ -135,7 +147,12 @@ def _processes(
             door = answers_http(int(environment["NEXUS_PRIVATE_PORT"]), "/healthz")
             program = replace(program, ready=door, shown="error")
         elif argv[4:5] == ["work"]:
-            program = replace(program, ready=holds_lease(environment["POSTGRES_DSN"]))
+            program = replace(
+                program,
+                ready=holds_lease(environment["POSTGRES_DSN"]),
+                retire_signal=signal.SIGUSR1,
+                retire_seconds=MAXIMUM_TIMEOUT_SECONDS + RETIRE_MARGIN_SECONDS,
+            )
         found.append(program)
     return found
 

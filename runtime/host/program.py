@@ -43,6 +43,10 @@ class Program:
     stop_signal: int = signal.SIGTERM
     stop_seconds: float = 10
     """How long it may take to stop, before it is killed."""
+    retire_signal: int | None = None
+    """Makes it finish what it runs, however long that takes, and then end. None: there is none."""
+    retire_seconds: float = 0.0
+    """How long that may take, before it is stopped like any other."""
     death_signal: int = signal.SIGKILL
     """What it gets from the kernel when the supervisor dies."""
     ready_seconds: float = 30

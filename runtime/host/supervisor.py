@@ -13,11 +13,14 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
 from runtime.host.errors import HostFault
+from runtime.host.fleet import Fleet
 from runtime.host.journal import Journal
 from runtime.host.keeper import Keeper
 from runtime.host.ledger import Ledger
 from runtime.host.plan import Plan
+from runtime.host.program import Program
 from runtime.host.requests import answer, take_requests
+from runtime.host.scaling import Scaling
 from runtime.host.stack import remove_stack, write_processes, write_stack
 
 Migrate = Callable[[], Awaitable[object]]
@@ -34,12 +37,16 @@ class Supervisor:
         self._turn = asyncio.Lock()
         self._ready = False
         self._terminal = sys.stderr.isatty()
-        self._servers = [
-            Keeper(program, journal, ledger, self._tell) for program in plan.embedded.programs()
-        ]
-        self._processes = [
-            Keeper(program, journal, ledger, self._tell) for program in plan.processes
-        ]
+
+        def keeper_of(program: Program) -> Keeper:
+            return Keeper(program, journal, ledger, self._tell)
+
+        self._servers = [keeper_of(program) for program in plan.embedded.programs()]
+        self._processes = [keeper_of(program) for program in plan.processes]
+        self._fleet = Fleet(plan.worker_of, keeper_of, journal)
+        self._scaling = Scaling(
+            plan.stack.environment["POSTGRES_DSN"], self._fleet, plan.scale_seconds, self._tell
+        )
 
     async def run(self, when_ready: Callable[[], None]) -> None:
         """Start everything, tell so, and keep it running until a signal says stop.
@@ -73,15 +80,16 @@ class Supervisor:
             HostFault: there is no such program.
             ServerFailed: the new one does not serve; the old one goes on.
         """
-        chosen = [keeper for keeper in self._processes if keeper.program.name != "web"]
+        ours = [*self._processes, *self._fleet.keepers()]
+        chosen = [keeper for keeper in ours if keeper.program.name != "web"]
         if name is not None:
-            everything = [*self._servers, *self._processes]
+            everything = [*self._servers, *ours]
             chosen = [keeper for keeper in everything if keeper.program.name == name]
             if not chosen:
                 names = ", ".join(keeper.program.name for keeper in everything)
                 raise HostFault(f"nothing here is called {name}; there are {names}")
         for keeper in chosen:
-            if keeper in self._processes and keeper.program.name != "web":
+            if keeper in ours and keeper.program.name != "web":
                 await keeper.replace()
             else:  # it owns a port or a folder: two at once is not possible
                 await keeper.stop()
@@ -94,6 +102,7 @@ class Supervisor:
         await _all(keeper.start() for keeper in self._processes)
         self._ready = True
         self._tell()
+        self._tasks.add(asyncio.create_task(self._scaling.run(), name="scaling"))
 
     async def _stop_all(self) -> None:
         for task in self._tasks:
@@ -101,7 +110,8 @@ class Supervisor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._ready = False
         limits = self._plan.limits
-        await _all(keeper.stop(limits.processes_seconds) for keeper in self._processes)
+        ours = [keeper.stop(limits.processes_seconds) for keeper in self._processes]
+        await _all([*ours, self._fleet.stop(limits.processes_seconds)])
         await _all(keeper.stop(limits.servers_seconds) for keeper in self._servers)
         remove_stack(self._plan.layout)
         self._plan.gateway_socket.close()
@@ -112,7 +122,7 @@ class Supervisor:
         if self._asked_to_stop == 1:
             self._journal.say("\nstopping; once more to stop now")
         else:
-            for keeper in (*self._processes, *self._servers):
+            for keeper in (*self._processes, *self._fleet.keepers(), *self._servers):
                 keeper.kill()
 
     def _hang_up(self) -> None:
@@ -149,8 +159,9 @@ class Supervisor:
                     "restarts": keeper.restarts,
                     "started_at": keeper.life.started_at if keeper.life else None,
                 }
-                for keeper in keepers
+                for keeper in (*keepers, *self._fleet.keepers())
             ],
+            "scaling": [decision._asdict() for decision in self._scaling.decisions],
         }
         with contextlib.suppress(OSError):  # a full disk must not stop what runs
             write_processes(self._plan.layout, said)

@@ -1,0 +1,69 @@
+"""Functions get more processes when they need them, and lose them without losing an attempt."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.host.postgres import Postgres
+from runtime.host.stack import read_processes
+from runtime.host.valkey import Valkey
+from tests.stacks import RunningStack, running_stack, wait_for
+
+WINDOW_SECONDS = 2
+
+
+@pytest.fixture(scope="module")
+def stack(
+    postgres_server: Postgres, valkey_server: Valkey, servers_folder: Path
+) -> Iterator[RunningStack]:
+    environment = {
+        "NEXUS_FUNCTIONS": "tests.sample",
+        "NEXUS_SCALE_SECONDS": str(WINDOW_SECONDS),
+        "NEXUS_LEASE_SECONDS": "3",
+    }
+    with running_stack(servers_folder / "scaling", environment) as running:
+        running.wait_ready()
+        yield running
+
+
+def workers(stack: RunningStack) -> list[str]:
+    found = read_processes(stack.state)["processes"]
+    return [each["name"] for each in found if each["name"].startswith("labour.") and each["pid"]]
+
+
+def labour(stack: RunningStack, seconds: float) -> Any:
+    done = stack.run("invoke", "labour", f"seconds={seconds}", "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_burst_gets_processes_and_gives_them_back(stack: RunningStack) -> None:
+    with ThreadPoolExecutor(12) as callers:
+        started = [callers.submit(labour, stack, 2) for _ in range(12)]
+        wait_for("more processes", lambda: len(workers(stack)) == 2)  # Scale(maximum=3)
+        explained = stack.run("scale", "labour", "--json")
+        results = [one.result() for one in started]
+
+    (shown,) = json.loads(explained.stdout)["functions"]
+    assert shown["desired"] == 3
+    assert "bounded by Scale(0, 3)" in shown["reason"]
+    assert len({result["result"][0] for result in results}) == 3
+    wait_for("given back", lambda: not workers(stack))
+    assert {result["result"][1] for result in results} == {1}, "an attempt was interrupted"
+
+
+def test_a_restart_interrupts_no_attempt(stack: RunningStack) -> None:
+    with ThreadPoolExecutor(1) as callers:
+        started = callers.submit(labour, stack, 8)
+        wait_for("it runs", lambda: '"running"' in stack.run("invocations", "--json").stdout)
+        assert stack.run("restart", "worker").returncode == 0
+        after = labour(stack, 0)  # the new worker serves while the former one finishes
+        assert not started.done()
+        result = started.result()
+
+    assert result["result"][1] == 1
+    assert result["result"][0] != after["result"][0]
