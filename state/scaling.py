@@ -40,7 +40,8 @@ class Demand(NamedTuple):
 
 async def declare_scaling(connection: Connection, declared: Sequence[Scaling]) -> None:
     """Store what functions declare. Safe to run twice: only what differs is written."""
-    await connection.execute(QUERIES["declare"], *map(list, zip(*declared, strict=True)))
+    columns = ([one[place] for one in declared] for place in range(len(Scaling._fields)))
+    await connection.execute(QUERIES["declare"], *columns)
 
 
 async def note_service(
