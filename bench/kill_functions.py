@@ -126,9 +126,7 @@ class SecondWorker:
 async def bench(running: Running, seconds: float, seed: int) -> dict[str, Any]:
     """Load and harm; then wait until nothing is owed, and count."""
     dsn = running.card.environment["POSTGRES_DSN"]
-    connection = await asyncpg.connect(dsn)
-    await connection.execute(TABLE)
-    await connection.close()
+    await prepare(dsn)
     load, second = Load(running), SecondWorker(running)
     faults = Faults(running, LEASE_SECONDS, seed, second.pid)
     keeping = asyncio.create_task(second.run())
@@ -144,6 +142,13 @@ async def bench(running: Running, seconds: float, seed: int) -> dict[str, Any]:
         await asyncio.gather(keeping, return_exceptions=True)
     print("faults:", ", ".join(f"{kind} {n}" for kind, n in sorted(faults.done.items())))
     return {"acked": len(load.acked), "faults": faults.done.total(), **found, "stuck": owed}
+
+
+async def prepare(dsn: str) -> None:
+    """Make the table of effects."""
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(TABLE)
+    await connection.close()
 
 
 async def settle(dsn: str) -> int:

@@ -20,10 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Run a script of bench/; its last line is one JSON object."""
-    scripts = {path.stem: path for path in sorted(FOLDER.glob("[a-z]*.py"))}
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("[a-z]*.py")}
+    scripts = {name: text for name, text in sorted(texts.items()) if "\ndef main(" in text}
     if args.name is None:
-        for name, path in scripts.items():
-            summary = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        for name, text in scripts.items():
+            summary = ast.get_docstring(ast.parse(text)) or ""
             print(f"  {name:<16} {summary.partition(chr(10))[0]}")
         return 0
     if args.name not in scripts:
