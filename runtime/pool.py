@@ -14,6 +14,8 @@ from state.work import Claimed, Finish, Turn, Wanted
 
 CLAIM_AT_MOST = 200
 FINISH_AT_MOST = 500
+SLICE_SECONDS = 0.05
+"""A lane stays ours for this long while others may wait for its place; then it stands in line."""
 LATE_SECONDS = 0.005
 """A delay counts from Postgres' clock, a moment before ours: look this much later."""
 
@@ -38,6 +40,10 @@ class Pool:
         self._finished: deque[tuple[Attempt, Finish]] = deque()
         self._storing: list[tuple[Attempt, Finish]] = []
         self._busy: Counter[int] = Counter()
+        self._ending: Counter[int] = Counter()
+        """Attempts in lanes whose end is not stored yet: the next in line will take their place."""
+        self._since: dict[tuple[int, int | None], float] = {}
+        """Since when a lane has been ours without a break."""
         self._look = set(served)
         """Functions at whose work we should look."""
         self._full: set[int] = set()
@@ -92,15 +98,25 @@ class Pool:
         batch = [self._finished.popleft() for _ in range(count)]
         self._one_by_one = max(0, self._one_by_one - count)
         self._storing += batch
+        contended = {fn for fn in self._look | self._full if self._free(fn) <= 0}
+        for attempt, finish in batch:
+            finish.keep = self._keeps(attempt.claimed, contended)
+            if not finish.keep:
+                self._ending[attempt.claimed.fn] -= _holds_place(attempt, finish)
         return [finish for _, finish in batch], [] if self.draining else self._want(first)
+
+    def _free(self, fn: int) -> int:
+        """Return how many more attempts of a function may begin here; below 0: more than enough."""
+        free = self.served[fn].policy.concurrency - self._busy[fn] - self._ending[fn]
+        if self._concurrency is None:
+            return free
+        return min(free, self._concurrency - self._busy.total() - self._ending.total())
 
     def _want(self, first: bool) -> list[Wanted]:
         wanted = []
         for fn in sorted(self._look if first else self._look & self._full):
             function = self.served[fn]
-            free = function.policy.concurrency - self._busy[fn]
-            if self._concurrency is not None:
-                free = min(free, self._concurrency - self._busy.total())
+            free = self._free(fn)
             if free > 0:
                 count = min(free, CLAIM_AT_MOST)
                 wanted.append(Wanted(fn, count, function.policy.lane is not None, self._after[fn]))
@@ -110,6 +126,7 @@ class Pool:
 
     def taken(self, turned: Turn, finished: list[Finish], wanted: list[Wanted]) -> None:
         """Take in what a turn gave; `finished` and `wanted` are what it was asked."""
+        going_on = {_lane_of(claimed) for claimed in turned.claimed}
         for attempt, finish in self._stored(finished):
             # What is due at once was stored later than this turn's time of looking.
             self.expect(finish.children)
@@ -118,6 +135,10 @@ class Pool:
                 loop.call_later(
                     finish.delay_seconds + LATE_SECONDS, self.look, [attempt.claimed.fn]
                 )
+            if attempt.claimed.lane is not None and _lane_of(attempt.claimed) not in going_on:
+                self._since.pop(_lane_of(attempt.claimed), None)
+                if not finish.keep:
+                    self._look.add(attempt.claimed.fn)  # the next in that lane may be ours again
         for want in wanted:
             self._busy[want.fn] -= want.most
             self._full.discard(want.fn)
@@ -131,7 +152,9 @@ class Pool:
 
     def give_back(self, finished: list[Finish], wanted: list[Wanted]) -> None:
         """Undo `take` after a turn that failed: it may or may not have happened."""
-        self._finished.extendleft(reversed(self._stored(finished)))
+        for attempt, finish in reversed(self._stored(finished)):
+            self._finished.appendleft((attempt, finish))
+            self._ending[attempt.claimed.fn] += _holds_place(attempt, finish)
         for want in wanted:
             self._busy[want.fn] -= want.most
             self._look.add(want.fn)
@@ -142,8 +165,10 @@ class Pool:
             self._one_by_one = len(finished)
             self.give_back(finished, [])
             return
-        for attempt, _ in self._stored(finished):
-            self._finished.append((attempt, attempt.fail(f"its end could not be stored: {why}")))
+        for attempt, finish in self._stored(finished):
+            failed = attempt.fail(f"its end could not be stored: {why}")
+            self._finished.append((attempt, failed))
+            self._ending[attempt.claimed.fn] += _holds_place(attempt, finish)
 
     def stop(self, ids: Iterable[int], why: str) -> None:
         """Cancel these attempts, if they run here."""
@@ -173,12 +198,26 @@ class Pool:
         ours = {id(finish) for finish in finished}
         pairs = [pair for pair in self._storing if id(pair[1]) in ours]
         self._storing = [pair for pair in self._storing if id(pair[1]) not in ours]
+        for attempt, finish in pairs:
+            if finish.keep:
+                self._ending[attempt.claimed.fn] -= _holds_place(attempt, finish)
         return pairs
+
+    def _keeps(self, claimed: Claimed, contended: set[int]) -> bool:
+        """Say whether a lane that is ours may go on: not for ever while others wait for a place."""
+        if self.draining:
+            return False
+        since = self._since.get(_lane_of(claimed))
+        if since is None or claimed.fn not in contended:
+            return True
+        return time.monotonic() - since < SLICE_SECONDS
 
     def _start(self, claimed: Claimed) -> None:
         attempt = Attempt(claimed, self.served[claimed.fn])
         self._attempts[claimed.id] = attempt
         self._busy[claimed.fn] += 1
+        if claimed.lane is not None:
+            self._since.setdefault(_lane_of(claimed), time.monotonic())
         attempt.task = asyncio.create_task(self._attend(attempt))
 
     async def _attend(self, attempt: Attempt) -> None:
@@ -193,5 +232,15 @@ class Pool:
         self._busy[claimed.fn] -= 1
         count, seconds = self.ended.get(claimed.fn, (0, 0.0))
         self.ended[claimed.fn] = count + 1, seconds + time.monotonic() - began
+        self._ending[claimed.fn] += claimed.lane is not None
         self._finished += [(attempt, end) for end in ends]
         self.wake()
+
+
+def _lane_of(claimed: Claimed) -> tuple[int, int | None]:
+    return claimed.tenant, claimed.lane
+
+
+def _holds_place(attempt: Attempt, finish: Finish) -> bool:
+    """Say whether the next one in its lane will take its place; merged events have none."""
+    return attempt.claimed.lane is not None and finish.id == attempt.claimed.id

@@ -109,7 +109,6 @@ class Turns:
                     finished=finished,
                     wanted=wanted,
                     alone=self._alone,
-                    keep=not self._pool.draining,
                 )
             except DatabaseAway:
                 self._pool.give_back(finished, wanted)

@@ -47,6 +47,8 @@ class Finish:
     cause: str | None = None
     """error, timeout, crash: the attempt failed and a row for people is kept. None: it did not."""
     reply_to: int | None = None
+    keep: bool = True
+    """Its lane stays ours if the next one in line may run now; else others may have it."""
     children: list[Asked] = field(default_factory=list)
     """Events it dispatched: stored with its outcome, or not at all."""
 
@@ -81,7 +83,6 @@ async def turn(
     finished: Sequence[Finish],
     wanted: Sequence[Wanted],
     alone: bool = False,
-    keep: bool = True,
 ) -> Turn:
     """End a batch and claim the next: one round trip, one commit.
 
@@ -93,7 +94,6 @@ async def turn(
         finished: attempts that ended since the last turn.
         wanted: what to claim.
         alone: claim only suspects of a crash (a worker that runs one attempt at a time).
-        keep: False while draining: lanes that are ours are given up, not continued.
 
     Raises:
         WorkerEnded: we were declared dead.
@@ -104,7 +104,6 @@ async def turn(
     arguments = (
         worker,
         alone,
-        keep,
         [one.id for one in finished],
         [one.epoch for one in finished],
         [one.tenant for one in finished],
@@ -115,6 +114,7 @@ async def turn(
         [one.cause for one in finished],
         [one.attempt for one in finished],
         [one.reply_to for one in finished],
+        [one.keep for one in finished],
         [parent for parent, _ in children],
         [child.tenant for _, child in children],
         [child.fn for _, child in children],

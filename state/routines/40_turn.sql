@@ -1,6 +1,7 @@
 -- A turn: finish a batch and claim the next, in one round trip and one commit.
 --
--- Finished (parallel arrays): kinds are 'd' done, 'x' dead, 'c' cancelled, 'r' retry, 's' snooze,
+-- Finished (parallel arrays): keeps say whether a lane stays ours when its next one may run now.
+-- Kinds are 'd' done, 'x' dead, 'c' cancelled, 'r' retry, 's' snooze,
 -- 'h' handed back. bodies: JSON of a done one, else the reason. causes: error, timeout … or NULL.
 -- Children are events that a finished attempt dispatched: stored with its outcome or not at all.
 -- Wanted: functions, how many of each, whether they use lanes, the shop served last.
@@ -8,6 +9,13 @@
 -- Returns kind 'c' claimed (to be run), 'f' fenced (the id was not ours any more), or 'm': as much
 -- as was wanted of that function was there, so there may be more.
 -- Raises NX001 when this worker was declared dead.
+
+-- As they were before lanes were given up one by one.
+DROP FUNCTION IF EXISTS heads(boolean, boolean, timestamptz, int[], bigint[], bigint[], int[]);
+DROP FUNCTION IF EXISTS turn(
+    int, boolean, boolean, bigint[], bigint[], int[], bigint[], "char"[], float8[], text[], text[],
+    int[], int[], bigint[], int[], int[], bigint[], text[], float8[], float8[], int[], int[],
+    boolean[], int[]);
 
 CREATE OR REPLACE FUNCTION alive(w int) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -20,7 +28,7 @@ END $$;
 
 -- The heads of lanes that are ours: those that may run now are returned, the other lanes released.
 CREATE OR REPLACE FUNCTION heads(
-    alone boolean, keep boolean, t timestamptz, kt int[], kl bigint[], ke bigint[], kf int[]
+    alone boolean, t timestamptz, kt int[], kl bigint[], ke bigint[], kf int[], kk boolean[]
 ) RETURNS TABLE (
     id bigint, epoch bigint, tenant int, lane bigint, fn int, errors smallint,
     crashes smallint, event text, reply_to int, created_at timestamptz, merged bigint[]
@@ -29,10 +37,10 @@ CREATE OR REPLACE FUNCTION heads(
 BEGIN
     RETURN QUERY
     WITH mine AS MATERIALIZED (
-        SELECT k.tenant, k.lane, k.epoch, k.fn, q.id AS head, q.fn AS head_fn, q.suspect,
+        SELECT k.tenant, k.lane, k.epoch, k.fn, k.keep, q.id AS head, q.fn AS head_fn, q.suspect,
                q.errors, q.crashes, coalesce(m.newest, q.id) AS id, m.others,
                coalesce(m.due_at, q.run_at) AS due_at
-        FROM unnest(kt, kl, ke, kf) k (tenant, lane, epoch, fn)
+        FROM unnest(kt, kl, ke, kf, kk) k (tenant, lane, epoch, fn, keep)
         LEFT JOIN LATERAL (
             SELECT w.id, w.fn, w.run_at, w.suspect, w.errors, w.crashes FROM work w
             WHERE w.tenant = k.tenant AND w.lane = k.lane ORDER BY w.id LIMIT 1) q ON true
@@ -55,11 +63,11 @@ BEGIN
                burst_until = CASE WHEN h.others IS NOT NULL THEN h.due_at END
         FROM mine h
         WHERE x.tenant = h.tenant AND x.lane = h.lane
-          AND (h.head IS NULL OR h.due_at > t OR h.head_fn <> h.fn OR h.suspect <> alone OR NOT keep))
+          AND (h.head IS NULL OR h.due_at > t OR h.head_fn <> h.fn OR h.suspect <> alone OR NOT h.keep))
     SELECT h.id, h.epoch, h.tenant, h.lane, h.fn, h.errors, h.crashes, a.event, a.reply_to,
            a.created_at, array_remove(h.others, h.id)
     FROM mine h JOIN invocation a ON a.id = h.id
-    WHERE h.due_at <= t AND h.head_fn = h.fn AND h.suspect = alone AND keep
+    WHERE h.due_at <= t AND h.head_fn = h.fn AND h.suspect = alone AND h.keep
     ORDER BY h.id;
 END $$;
 
@@ -103,9 +111,10 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION turn(
-    w int, alone boolean, keep boolean,
+    w int, alone boolean,
     ids bigint[], epochs bigint[], tenants int[], lanes bigint[], kinds "char"[],
     delays float8[], bodies text[], causes text[], attempts int[], replies int[],
+    keeps boolean[],
     child_parents bigint[], child_tenants int[], child_fns int[], child_lanes bigint[],
     child_events text[], child_delays float8[], child_caps float8[],
     want_fns int[], want_counts int[], want_lanes boolean[], want_after int[]
@@ -122,7 +131,8 @@ DECLARE
     again boolean := kinds && '{r,s,h}';
     closed bigint[] := '{}';             -- finished ids that were still ours
     some_closed bigint[];
-    kt int[]; kl bigint[]; ke bigint[]; kf int[];   -- lanes that are ours: (tenant, lane, epoch, fn)
+    -- Lanes that are ours: (tenant, lane, epoch, fn, whether they stay so).
+    kt int[]; kl bigint[]; ke bigint[]; kf int[]; kk boolean[];
     nt int[]; nl bigint[]; ne bigint[]; nf int[];
     wi bigint[]; we bigint[]; wt int[]; wf int[]; wr smallint[]; wc smallint[];  -- claimed work
     f int; n int; taken int;
@@ -158,11 +168,13 @@ BEGIN
 
     IF in_lanes THEN
         -- The fence, and the lock: what is dispatched later waits, and is seen by the next statement.
-        SELECT array_agg(x.tenant), array_agg(x.lane), array_agg(x.epoch), array_agg(x.fn)
-        INTO kt, kl, ke, kf
-        FROM (SELECT x.tenant, x.lane, x.epoch, x.fn
-              FROM (SELECT DISTINCT tenant, lane, epoch FROM unnest(tenants, lanes, epochs)
-                        u (tenant, lane, epoch)) d
+        SELECT array_agg(x.tenant), array_agg(x.lane), array_agg(x.epoch), array_agg(x.fn),
+               array_agg(x.keep)
+        INTO kt, kl, ke, kf, kk
+        FROM (SELECT x.tenant, x.lane, x.epoch, x.fn, d.keep
+              FROM (SELECT u.tenant, u.lane, u.epoch, bool_and(u.keep) AS keep
+                    FROM unnest(tenants, lanes, epochs, keeps) u (tenant, lane, epoch, keep)
+                    GROUP BY u.tenant, u.lane, u.epoch) d
               JOIN lane x ON x.tenant = d.tenant AND x.lane = d.lane
               WHERE x.worker = w AND x.epoch = d.epoch
               ORDER BY x.tenant, x.lane FOR UPDATE OF x) x;
@@ -269,6 +281,7 @@ BEGIN
                   UNION ALL
                   SELECT * FROM claim_lanes(w, f, n - taken, want_after[i], t) WHERE NOT alone) c;
             kt := kt || nt; kl := kl || nl; ke := ke || ne; kf := kf || nf;
+            kk := kk || array_fill(true, ARRAY[coalesce(cardinality(nt), 0)]);
             taken := taken + coalesce(cardinality(nt), 0);
         END IF;
         IF taken >= n THEN
@@ -279,6 +292,6 @@ BEGIN
     END LOOP;
 
     IF cardinality(kt) > 0 THEN
-        RETURN QUERY SELECT 'c'::"char", h.* FROM heads(alone, keep, t, kt, kl, ke, kf) h;
+        RETURN QUERY SELECT 'c'::"char", h.* FROM heads(alone, t, kt, kl, ke, kf, kk) h;
     END IF;
 END $$;

@@ -1,0 +1,74 @@
+"""How many attempts run at once, and who gets the next place."""
+
+import asyncio
+
+import pytest
+
+import runtime.runner
+from runtime import Context, Event, function
+from runtime.settings import Settings
+from tests.runtime.harness import working
+
+
+class Entry(Event):
+    line: int = 0
+    book: str | None = None
+    seconds: float = 0.005
+
+
+async def test_lanes_do_not_get_more_places_than_the_function_has(settings: Settings) -> None:
+    running = most = 0
+
+    @function(lane="book", concurrency=3)
+    async def write(event: Entry, ctx: Context) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(event.seconds)
+        running -= 1
+
+    async with working(settings, [write]) as platform:
+        events = [Entry(line=number, book=str(number % 12)) for number in range(120)]
+        await platform.dispatcher.dispatch_many(events)
+        await platform.zero("SELECT count(*) FROM work")
+    assert most == 3
+
+
+async def test_a_lane_without_end_does_not_keep_the_only_place_for_itself(
+    settings: Settings,
+) -> None:
+    seen: list[str] = []
+
+    @function(lane="book", concurrency=1)
+    async def write(event: Entry, ctx: Context) -> None:
+        await asyncio.sleep(event.seconds)
+        seen.append(event.book or "none")
+
+    async with working(settings, [write]) as platform:
+        long = [Entry(line=number, book="long", seconds=0.02) for number in range(100)]
+        await platform.dispatcher.dispatch_many(long, tenant=1)
+        while len(seen) < 5:
+            await asyncio.sleep(0.005)
+        short = await platform.dispatcher.dispatch(Entry(book="short"), tenant=2, wait=True)
+        await platform.end_of(short.id)
+        assert seen.count("long") < 50, "the short lane waited for the whole long one"
+        await platform.zero("SELECT count(*) FROM work")
+    assert seen.count("long") == 100
+
+
+async def test_a_lane_that_was_given_up_goes_on_at_once_when_nobody_else_waits(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime.runner, "LOOK_SECONDS", 3600)  # no look by chance saves it
+    lines: list[int] = []
+
+    @function(lane="book", concurrency=1)
+    async def write(event: Entry, ctx: Context) -> None:
+        await asyncio.sleep(event.seconds)
+        lines.append(event.line)
+
+    async with working(settings, [write]) as platform:
+        events = [Entry(line=number, book="a", seconds=0.06) for number in range(20)]
+        await platform.dispatcher.dispatch_many(events)
+        await platform.zero("SELECT count(*) FROM work")
+    assert lines == list(range(20))
