@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import asyncpg
 import redis.asyncio as redis
 
 from bench.stack import Running
@@ -21,6 +22,7 @@ KINDS = (
     ("kill redis", 2),
     ("kill postgres", 2),
     ("kill web", 2),
+    ("end backend", 3),
     ("flushall", 2),
     ("pause worker", 3),
 )
@@ -65,8 +67,8 @@ class Faults:
         clock = asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(0.1)
-            for pid in (self._running.pids().get("worker"), self._extra()):
-                if pid is None or pid in self._paused or not _stopped(pid):
+            for pid in self._workers():
+                if pid in self._paused or not _stopped(pid):
                     continue
                 if pid not in since:
                     since[pid] = clock()
@@ -79,10 +81,13 @@ class Faults:
     async def _do(self, kind: str) -> bool:
         if kind == "flushall":
             return await self._flushall()
+        if kind == "end backend":
+            return await self._end_backend()
         verb, _, name = kind.partition(" ")
         pid = self._running.pids().get(name)
-        if name == "worker" and self._random.random() < 0.5:
-            pid = self._extra()
+        if name == "worker":
+            workers = self._workers()
+            pid = self._random.choice(workers) if workers else None
         if pid is None or pid in self._paused:
             return False
         try:
@@ -98,11 +103,39 @@ class Faults:
             return False
         return True
 
+    def _workers(self) -> list[int]:
+        """Return all workers: of all functions, of a single one (`agent_run.1`), and the extra."""
+        found = [
+            pid for name, pid in self._running.pids().items() if name == "worker" or "." in name
+        ]
+        extra = self._extra()
+        return found if extra is None else [*found, extra]
+
     async def _wake(self, pid: int) -> None:
         await asyncio.sleep(self._lease * PAUSE_SHARE)
         self._paused.discard(pid)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
+
+    async def _end_backend(self) -> bool:
+        """Break one connection to Postgres, of whichever process, in whatever it is doing."""
+        dsn = self._running.card.environment["POSTGRES_DSN"]
+        try:
+            connection = await asyncpg.connect(dsn, timeout=1)
+        except (OSError, asyncpg.PostgresError, TimeoutError):
+            return False
+        try:
+            listed = await connection.fetch(
+                "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'nexus%' ORDER BY pid"
+            )
+            if not listed:
+                return False
+            pid = self._random.choice(listed)["pid"]
+            return bool(await connection.fetchval("SELECT pg_terminate_backend($1)", pid))
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+        finally:
+            connection.terminate()
 
     async def _flushall(self) -> bool:
         url = self._running.card.environment["REDIS_URL"]

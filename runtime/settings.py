@@ -285,6 +285,4 @@ REQUIRED_IN_PRODUCTION = (
 )
 
 # Set by our own processes for each other; not settings of the user.
-INTERNAL = frozenset(
-    {"NEXUS_HOME", "NEXUS_PYTHON", "NEXUS_FAILPOINT", "NEXUS_MUTANT", "NEXUS_SUPERVISED"}
-)
+INTERNAL = frozenset({"NEXUS_HOME", "NEXUS_PYTHON", "NEXUS_MUTANT", "NEXUS_SUPERVISED"})

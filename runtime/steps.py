@@ -10,6 +10,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from runtime.attempt import DRAINING, Attempt
 from runtime.batch import Batcher
 from runtime.errors import LeaseLost, StepError
+from runtime.line import Line
 from state import steps as stored
 from state.database import Database
 from state.errors import DatabaseAway
@@ -27,6 +28,9 @@ class Steps:
     def __init__(self, database: Database, worker: int) -> None:
         self._database = database
         self._worker = worker
+        # Not from the pool: whoever holds one of its connections in a transaction may wait for
+        # what is recorded here, and all of them at once would wait for ever.
+        self._line = Line(database.dsn, "nexus steps", roles=database.roles)
         self._batcher: Batcher[Record, bytes] = Batcher(self._flush, 200)
         self.closing_doors = False
         """While draining, near the end: no new writing call starts."""
@@ -34,6 +38,7 @@ class Steps:
     async def aclose(self) -> None:
         """Store what is queued."""
         await self._batcher.aclose()
+        self._line.close()
 
     async def memos(self, attempt: Attempt) -> dict[str, Memo]:
         """Return what earlier attempts recorded."""
@@ -137,8 +142,8 @@ class Steps:
         # EXISTS: stored by us, and the answer was lost; what others stored was in the memos.
 
     async def _flush(self, records: list[Record]) -> list[bytes]:
-        async with self._database.engine() as connection:
-            return await stored.record_steps(connection, self._worker, records)
+        connection = await self._line.connection()
+        return await stored.record_steps(connection, self._worker, records)
 
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:

@@ -36,6 +36,8 @@ log = Log("worker")
 PATIENCE_SECONDS = 30.0
 """A worker that starts waits this long for Postgres; who started it may then do so again."""
 AGAIN_SECONDS = 0.5
+CONNECTIONS = 8
+"""That all attempts of a worker share."""
 
 
 async def work(
@@ -138,7 +140,7 @@ async def _opened(dsn: str) -> Database:
     until, told = loop.time() + PATIENCE_SECONDS, False
     while True:
         try:
-            return await Database.open(dsn, application="nexus attempts", maximum=8)
+            return await Database.open(dsn, application="nexus attempts", maximum=CONNECTIONS)
         except DatabaseAway as error:
             if loop.time() >= until:
                 raise ServerAway(f"Postgres does not answer ({error})") from None

@@ -2,6 +2,7 @@
 
 StateFault
   DatabaseAway       Postgres does not answer, or the connection broke (the outcome is unknown)
+    DiskFull         it has no room to write: free some, and everything goes on
   DatabaseUnfit      Postgres answers, but may not be used as it is set up
   WorkerEnded        this worker was declared dead (SQLSTATE NX001)
   WorkLost           this attempt owns its work no more (SQLSTATE NX002)
@@ -26,6 +27,10 @@ class StateFault(Exception):
 
 class DatabaseAway(StateFault):
     """Postgres does not answer, or the connection broke: what was asked may or may not be done."""
+
+
+class DiskFull(DatabaseAway):
+    """Postgres has no room to write; what waits is done once there is some."""
 
 
 class DatabaseUnfit(StateFault):
@@ -69,7 +74,6 @@ AWAY = (
     asyncpg.OperatorInterventionError,  # shutdown, crash, starting up, terminated
     asyncpg.TooManyConnectionsError,
     asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.DiskFullError,
 )
 
 
@@ -78,6 +82,8 @@ def translated() -> Iterator[None]:
     """Turn asyncpg's errors into ours."""
     try:
         yield
+    except asyncpg.DiskFullError as error:
+        raise DiskFull("the disk with Postgres' data is full; free some space") from error
     except AWAY as error:
         raise DatabaseAway(first_line(error)) from error
     except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:

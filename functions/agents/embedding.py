@@ -1,7 +1,7 @@
 """Embeddings: texts as directions in a space; each space has a name, and spaces are never mixed.
 
 Without a key the local one compares words and their parts, blind to accents and kind to typos. It
-does not know meaning: `docs/knowledge.md` says so.
+does not know meaning.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class OpenAIEmbedder:
         """Ask the server."""
         openai = await asyncio.to_thread(import_module, "openai")
         async with openai.AsyncOpenAI(
-            api_key=self._key, base_url=self._settings.openai_base_url, max_retries=1
+            api_key=self._key, base_url=self._settings.openai_base_url, max_retries=0
         ) as client:
             answer = await client.embeddings.create(
                 model=self._model, input=list(texts), encoding_format="float", timeout=20

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from gateway.cli.command import Command
 from gateway.demo import open_demo_shop
+from gateway.tokens import admin_tokens, internal_tokens
 from runtime.errors import ServerAway
 from runtime.host.errors import AlreadyRunning, HostFault, ServerFailed
 from runtime.host.journal import Journal
@@ -16,8 +17,9 @@ from runtime.host.ledger import Ledger
 from runtime.host.plan import Plan, make_plan
 from runtime.host.stack import lock
 from runtime.host.supervisor import Supervisor
+from runtime.keys import ring_of
 from runtime.settings import Settings, load_settings
-from state.errors import DatabaseAway, StateFault
+from state.errors import DatabaseAway, DiskFull, StateFault
 from state.migrate import migrate
 
 READY = """
@@ -46,6 +48,7 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Run the stack; 0 when it was stopped, or runs already."""
     began = time.monotonic()
     settings = load_settings(environ)
+    check_secrets(settings)
     layout = Layout.at(settings.state_dir)
     try:
         with lock(layout):
@@ -67,6 +70,20 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     return 0
 
 
+def check_secrets(settings: Settings) -> None:
+    """Refuse secrets that our processes would refuse: one line now, not a restart again and again.
+
+    Raises:
+        ConfigurationError: one is malformed, too short or an example. Those not set are made.
+    """
+    if settings.encryption_key:
+        ring_of(settings)
+    if settings.internal_api_token:
+        internal_tokens(settings)
+    if settings.admin_token:
+        admin_tokens(settings)
+
+
 async def supervise(
     plan: Plan,
     journal: Journal,
@@ -81,6 +98,8 @@ async def supervise(
     async def migrated() -> None:
         try:
             await migrate(dsn)
+        except DiskFull as error:
+            raise HostFault(str(error)) from None
         except DatabaseAway as error:
             raise ServerAway(f"Postgres does not answer: {error}") from None
         except StateFault as error:

@@ -22,7 +22,7 @@ VERSION = "18"
 SETTINGS = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",  # one door, with a password
-    "shared_buffers": "128MB",
+    "shared_buffers": "48MB",
     "max_connections": "100",
     "timezone": "UTC",
     "log_timezone": "UTC",

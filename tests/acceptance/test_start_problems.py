@@ -50,6 +50,20 @@ def test_production_names_everything_it_lacks(servers_folder: Path) -> None:
         assert name in stack.output()
 
 
+def test_a_secret_that_cannot_be_right_is_refused_in_one_line(servers_folder: Path) -> None:
+    wrong = {
+        "ENCRYPTION_KEY": "short",
+        "INTERNAL_API_TOKEN": "too short",
+        "ADMIN_TOKEN": "replace-me-with-a-secret",
+    }
+    for name, value in wrong.items():
+        stack = failed(servers_folder / f"wrong-{name}", {name: value})
+        assert stack.process.returncode == 78, stack.output()
+        (line,) = stack.output().splitlines()
+        assert name in line
+        assert value not in line
+
+
 def test_an_external_postgres_that_is_away_is_exit_code_69(servers_folder: Path) -> None:
     dsn = f"postgresql://nobody@127.0.0.1:{free_port()}/nexus"
     stack = failed(servers_folder / "away", {"POSTGRES_DSN": dsn})

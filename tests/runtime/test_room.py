@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 import runtime.runner
-from runtime import Context, Event, function
+from runtime import Context, Event, Retry, function
 from runtime.settings import Settings
+from runtime.worker import CONNECTIONS
 from tests.runtime.harness import working
 
 
@@ -72,3 +73,27 @@ async def test_a_lane_that_was_given_up_goes_on_at_once_when_nobody_else_waits(
         await platform.dispatcher.dispatch_many(events)
         await platform.zero("SELECT count(*) FROM work")
     assert lines == list(range(20))
+
+
+async def test_steps_are_recorded_while_every_connection_is_in_a_transaction(
+    settings: Settings,
+) -> None:
+    """More attempts than the pool has connections: each waits in its transaction for its step."""
+    everybody, inside = asyncio.Barrier(9), asyncio.Barrier(CONNECTIONS)
+
+    @function(retry=Retry(attempts=1))
+    async def pay(event: Entry, ctx: Context) -> None:
+        async def call() -> int:
+            await everybody.wait()
+            return event.line
+
+        await ctx.step("call", call)
+        if event.line == 0:
+            return  # the first answer is on its way when the others begin their transactions
+        async with ctx.transaction():
+            await inside.wait()
+
+    async with working(settings, [pay]) as platform:
+        ids = await platform.dispatcher.dispatch_many([Entry(line=n) for n in range(9)])
+        for number in ids:
+            assert (await platform.end_of(number, seconds=8)).state == "done"
