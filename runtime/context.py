@@ -56,6 +56,8 @@ class Platform(Protocol):
         resolve: Callable[[], Awaitable[Any]] | None,
     ) -> Any: ...
 
+    async def emit(self, chunk: Any) -> None: ...  # noqa: D102
+
     async def settle(self) -> None: ...  # noqa: D102
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]: ...  # noqa: D102
@@ -134,6 +136,21 @@ class Context:
             LeaseLost: the invocation belongs to another worker by now.
         """
         return await self.platform.step(name, call, writes, resolve)
+
+    async def emit(self, chunk: Any) -> None:
+        """Tell those who follow this invocation; they see it as soon as it is stored.
+
+        In order, once each. A repeated attempt begins its stream anew, and its followers are told
+        so: emit what may be said twice. Returns when the chunk before this one is stored.
+
+        Args:
+            chunk: what JSON can hold, at most 64,000 bytes; 16 MB in all of an attempt.
+
+        Raises:
+            EmitError: it has no JSON form, or is too large.
+            LeaseLost: the invocation belongs to another worker by now.
+        """
+        await self.platform.emit(chunk)
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction bound to the shop, and to this attempt still being ours.

@@ -17,6 +17,7 @@ from runtime.registry import Registry
 from runtime.replies import Outcome, Replies
 from runtime.ringer import Ringer
 from runtime.settings import Settings
+from runtime.streams import Streams
 from state.database import Connection, Database
 from state.dispatch import CONFLICT, NEW, REPEATED, Asked, Stored, dispatch
 from state.errors import DatabaseAway, RowRejected
@@ -55,6 +56,9 @@ class Dispatcher:
         self._line = Line(dsn_of(settings), "nexus dispatch", roles=database.roles)
         self.intake = Intake(settings, numbered, self._ringer, roles=database.roles)
         """Where providers' webhooks are stored."""
+        self.streams = Streams(database)
+        """What running functions emit."""
+        replies.heard = self.streams.look
 
     @classmethod
     async def open(cls, settings: Settings, registry: Registry) -> "Dispatcher":
@@ -77,6 +81,7 @@ class Dispatcher:
     async def aclose(self) -> None:
         """Send what is queued, and close."""
         await self.intake.aclose()
+        await self.streams.aclose()
         await self._batcher.aclose()
         await self._ringer.aclose()
         await self._replies.aclose()
@@ -91,6 +96,7 @@ class Dispatcher:
         key: str | None = None,
         delay_seconds: float = 0,
         wait: bool = False,
+        follow: bool = False,
     ) -> Receipt:
         """Store an event; when this returns, it is durable.
 
@@ -102,6 +108,7 @@ class Dispatcher:
             key: names this event; the same key and event again is the same invocation.
             delay_seconds: do not start before.
             wait: `outcome` will be called: have Postgres tell us.
+            follow: `streams.following` will be: likewise.
 
         Raises:
             KeyConflict: the key was used for another function or event.
@@ -114,7 +121,7 @@ class Dispatcher:
             tenant=tenant,
             delay_seconds=delay_seconds,
             key=key,
-            reply_to=self._replies.number if wait else None,
+            reply_to=self._replies.number if wait or follow else None,
         )
         (stored,) = await self._put([asked], again=key is not None)
         if wait and stored.fate == NEW:

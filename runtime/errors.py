@@ -11,6 +11,7 @@ RuntimeFault
   LeaseLost              this worker was declared dead; its work belongs to others now
   ShopForbidden          a shop's invocation reached for another shop
   StepError              a step was used in a way that could double an effect
+  EmitError              a chunk has no JSON form, or is too large
 Verdict                  raised by a function about itself
   Cancel                 never run this again
   Snooze                 run it again later; not a failed attempt
@@ -69,6 +70,10 @@ class ShopForbidden(RuntimeFault):
 
 class StepError(RuntimeFault):
     """A step was used in a way that could double an effect."""
+
+
+class EmitError(RuntimeFault):
+    """A chunk has no JSON form, or is too large."""
 
 
 class Verdict(Exception):

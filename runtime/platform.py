@@ -9,6 +9,7 @@ from typing import Any
 
 from runtime.attempt import Attempt
 from runtime.context import Transaction
+from runtime.emitter import Emitter
 from runtime.errors import LeaseLost, ShopForbidden, StepError
 from runtime.event import Event
 from runtime.numbered import NumberedRegistry
@@ -35,6 +36,7 @@ class Services:
     expect: Callable[[Sequence[Asked]], None]
     """Have this process look at events that were just stored, each when it is due."""
     steps: Steps
+    emitter: Emitter
     worker: int
     stepping: set[int] = field(default_factory=set)
     """Functions that used a step in this process."""
@@ -115,9 +117,15 @@ class AttemptPlatform:
         memo = (await asyncio.shield(self._memos)).get(name)
         return await steps.run(self._attempt, name, memo, call, writes, resolve)
 
+    async def emit(self, chunk: Any) -> None:
+        """Tell who follows; see `Context.emit`."""
+        self._check()
+        await self._services.emitter.emit(self._attempt, chunk)
+
     async def settle(self) -> None:
-        """Wait for what is being recorded; see `Steps.settle`."""
+        """Wait for what is being stored; see `Steps.settle` and `Emitter.settle`."""
         await self._services.steps.settle(self._attempt)
+        await self._services.emitter.settle(self._attempt)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from runtime.context import Context, Shop, Transaction
+from runtime.emitter import chunk_json
 from runtime.errors import StepError
 from runtime.event import Event, encode, validate
 from runtime.function import Function
@@ -39,6 +40,8 @@ class Trial:
     ) -> None:
         self.dispatched: list[Event] = []
         """What the last attempt dispatched; empty when it failed."""
+        self.emitted: list[Any] = []
+        """What the last attempt told its followers, as JSON gives it back."""
         self.steps: dict[str, Any] = {}
         """Answers of steps by name; put one in beforehand to have it found."""
         self._function = function
@@ -53,7 +56,8 @@ class Trial:
             Exception: whatever the function raises.
         """
         self._attempt += 1
-        asked = _Asked(self.steps, self._settings)
+        self.emitted = []
+        asked = _Asked(self.steps, self._settings, self.emitted)
         timeout = self._function.policy.timeout
         context = Context(
             invocation="inv_0000000000000",
@@ -77,10 +81,11 @@ class Trial:
 class _Asked:
     """The platform of a trial."""
 
-    def __init__(self, steps: dict[str, Any], settings: Settings) -> None:
+    def __init__(self, steps: dict[str, Any], settings: Settings, emitted: list[Any]) -> None:
         self.settings = settings
         self.events: list[Event] = []
         self._steps = steps
+        self._emitted = emitted
         self._names: set[str] = set()
 
     def dispatch(self, event: Event, delay_seconds: float) -> None:
@@ -100,6 +105,9 @@ class _Asked:
         if name not in self._steps:
             self._steps[name] = json.loads(to_json(await call()))
         return self._steps[name]
+
+    async def emit(self, chunk: Any) -> None:
+        self._emitted.append(json.loads(chunk_json(chunk)))
 
     async def settle(self) -> None:
         """Nothing is under way."""

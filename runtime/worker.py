@@ -13,6 +13,7 @@ from typing import Any
 import uvloop
 
 from runtime.clock import Clock
+from runtime.emitter import Emitter
 from runtime.errors import ConfigurationError, ServerAway
 from runtime.keys import check_keys
 from runtime.lease import Lease, Signals
@@ -101,6 +102,8 @@ async def _work(
     closing.push_async_callback(lease.stop)
     steps = Steps(database, number)
     closing.push_async_callback(steps.aclose)
+    emitter = Emitter(database, number)
+    closing.push_async_callback(emitter.aclose)
     services = Services(
         settings,
         database,
@@ -108,6 +111,7 @@ async def _work(
         ringer,
         lambda asked: later[0].pool.expect(asked),
         steps,
+        emitter,
         number,
     )
     runner = Runner(settings, services, served, lease, quarantine)

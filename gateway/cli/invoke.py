@@ -11,6 +11,7 @@ from typing import Any, get_origin
 from gateway.cli.command import Command
 from gateway.cli.connect import open_dispatcher, tenant_of
 from gateway.cli.output import print_json, safe
+from gateway.cli.streaming import Printer, follow
 from runtime.errors import InvalidEvent
 from runtime.event import Event, validate
 from runtime.registry import load_registry
@@ -29,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--delay", type=float, default=0, metavar="SECONDS", help="start later")
     parser.add_argument("--no-wait", action="store_true", help="print the id and do not wait")
     parser.add_argument(
+        "--stream", action="store_true", help="print what it emits as it comes; Ctrl-C stops that"
+    )
+    parser.add_argument(
         "--timeout", type=float, default=60, metavar="SECONDS", help="how long to wait (60)"
     )
     parser.add_argument("--json", action="store_true", help="print id, state, result, error")
@@ -43,6 +47,8 @@ async def _invoke(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     function = load_registry(environ.get("NEXUS_FUNCTIONS") or "functions").named(args.name)
     data = event_data(function.event_type, args.fields, args.data)
     validate(function.event_type, data)  # a typo is told before anything is connected
+    if args.stream and (args.no_wait or args.delay):
+        raise InvalidEvent("--stream follows at once: leave --no-wait and --delay out")
     tenant = await tenant_of(environ, args.shop)
     async with open_dispatcher(environ) as dispatcher:
         receipt = await dispatcher.dispatch_named(
@@ -51,9 +57,12 @@ async def _invoke(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
             tenant=tenant,
             key=f"cli:{args.key}" if args.key else None,
             delay_seconds=args.delay,
-            wait=not args.no_wait,
+            wait=not (args.no_wait or args.stream),
+            follow=args.stream,
         )
         name = public_id(receipt.id)
+        if args.stream:
+            return await follow(dispatcher.streams, receipt.id, Printer(name, args.json))
         if args.no_wait:
             print_json({"id": name, "repeated": receipt.repeated}) if args.json else print(name)
             return 0

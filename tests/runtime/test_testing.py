@@ -17,6 +17,18 @@ async def test_hello_greets_by_name() -> None:
     assert trial.dispatched == []
 
 
+async def test_a_trial_shows_what_was_emitted() -> None:
+    @function()
+    async def talk(event: Buy, ctx: Context) -> None:
+        await ctx.emit({"pair": (1, 2)})
+        await ctx.emit("word")
+
+    trial = Trial(talk)
+    await trial.run(Buy())
+    await trial.run(Buy())
+    assert trial.emitted == [{"pair": [1, 2]}, "word"]
+
+
 async def test_a_trial_remembers_steps_and_forgets_what_a_failed_attempt_dispatched() -> None:
     calls: list[int] = []
 
