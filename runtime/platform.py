@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from runtime.attempt import Attempt
+from runtime.calls import Calls
 from runtime.context import Transaction
 from runtime.emitter import Emitter
 from runtime.errors import LeaseLost, ShopForbidden, StepError
@@ -38,6 +39,7 @@ class Services:
     steps: Steps
     emitter: Emitter
     worker: int
+    calls: Calls
     stepping: set[int] = field(default_factory=set)
     """Functions that used a step in this process."""
 
@@ -116,6 +118,17 @@ class AttemptPlatform:
             self._services.stepping.add(self._attempt.claimed.fn)
         memo = (await asyncio.shield(self._memos)).get(name)
         return await steps.run(self._attempt, name, memo, call, writes, resolve)
+
+    async def call(self, event: Event, name: str | None) -> Any:
+        """Call another function and wait for it; see `Context.call`."""
+        function = self._services.numbered.registry.of_event(event).name
+        asked = self._ask(event, 0.0)
+        chosen = function if name is None else name
+
+        async def child() -> Any:
+            return await self._services.calls.call(self._attempt, chosen, function, asked)
+
+        return await self.step(chosen, child, writes=False, resolve=None)
 
     async def emit(self, chunk: Any) -> None:
         """Tell who follows; see `Context.emit`."""

@@ -1,10 +1,17 @@
--- What running functions tell while they run (`ctx.emit`): appended, and read by who follows.
--- A repeated attempt begins a new epoch; readers look at the newest one.
+-- What running functions tell while they run, and whom they wait for.
 
-CREATE TABLE chunk (
+CREATE TABLE chunk (                    -- what an attempt emitted: appended, read by who follows
     id bigint NOT NULL,                 -- of the invocation, and kept as long as it is
-    epoch bigint NOT NULL,              -- of the attempt
+    epoch bigint NOT NULL,              -- of the attempt; readers look at the newest one
     place int NOT NULL,                 -- 1 is the first of its epoch
     data text NOT NULL,                 -- JSON
     PRIMARY KEY (id, epoch, place)
+);
+
+CREATE TABLE child (                    -- an invocation that another one called, by name
+    parent bigint NOT NULL,             -- kept as long as this one
+    name text NOT NULL,
+    fingerprint text NOT NULL,          -- of function and event: a later attempt asks for the same
+    id bigint,                          -- of the child; set in the transaction that stores it
+    PRIMARY KEY (parent, name)
 );
