@@ -14,6 +14,7 @@ from runtime.line import PATIENCE_SECONDS, WAKE_AT_MOST, Line, dsn_of
 from runtime.logs import Log
 from runtime.numbered import NumberedRegistry
 from runtime.registry import Registry
+from runtime.replays import Replay, Replayed, replay
 from runtime.replies import Outcome, Replies
 from runtime.ringer import Ringer
 from runtime.settings import Settings
@@ -153,6 +154,10 @@ class Dispatcher:
             return await self._replies.outcome(invocation_id, timeout_seconds)
         except DatabaseAway as error:
             raise ServerAway(f"Postgres does not answer ({error})") from None
+
+    async def replay(self, number: int, how: Replay, *, actor: str) -> Replayed:
+        """Run an invocation again, in another way; see `runtime.replays`."""
+        return await replay(self._database, self._numbered, number, how, actor=actor)
 
     async def _put(self, asked: Sequence[Asked], *, again: bool = False) -> list[Stored]:
         """Store; `again` allows to repeat when nobody knows whether it happened."""

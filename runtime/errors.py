@@ -13,6 +13,7 @@ RuntimeFault
   StepError              a step was used in a way that could double an effect
   CallError              a child may not be called like that
   ChildFailed            a child ended as dead or cancelled
+  ReplayRefused          an invocation cannot be run again like that
   EmitError              a chunk has no JSON form, or is too large
 Verdict                  raised by a function about itself
   Cancel                 never run this again
@@ -88,6 +89,10 @@ class ChildFailed(RuntimeFault):
         self.state = state
         """dead or cancelled."""
         self.reason = reason
+
+
+class ReplayRefused(RuntimeFault):
+    """An invocation cannot be run again like that."""
 
 
 class EmitError(RuntimeFault):

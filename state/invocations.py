@@ -57,6 +57,8 @@ class Step(NamedTuple):
     state: str
     """intent or done."""
     result: str | None
+    writes: bool | None
+    """Whether it changes something outside; None: recorded before 4.0."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ class Invocations:
                 "SELECT attempt, at, kind, message FROM failure WHERE id = $1 ORDER BY at", number
             )
             steps = await connection.fetch(
-                "SELECT name, CASE state WHEN 'd' THEN 'done' ELSE 'intent' END, result FROM step"
+                "SELECT name, CASE state WHEN 'd' THEN 'done' ELSE 'intent' END, result, writes"
+                " FROM step"
                 " WHERE id = $1 ORDER BY at, name",
                 number,
             )

@@ -7,7 +7,7 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY['function', 'worker', 'invocation', 'once', 'work', 'lane',
-                                'outcome', 'failure', 'step', 'chunk', 'child', 'cancellation',
+                                'outcome', 'failure', 'step', 'chunk', 'child', 'descent', 'cancellation',
                                 'schedule', 'alert', 'change', 'watcher', 'shop', 'credential',
                                 'session', 'audit_log', 'app', 'delivery', 'oddity', 'channel',
                                 'contact', 'contact_alias', 'conversation', 'message',
@@ -51,7 +51,7 @@ END $$;
 GRANT USAGE ON SCHEMA public TO nexus_engine, nexus_app;
 GRANT USAGE ON SEQUENCE invocation_id TO nexus_engine;
 GRANT SELECT, INSERT, UPDATE, DELETE ON
-    function, worker, invocation, once, work, lane, outcome, failure, step, chunk, child,
+    function, worker, invocation, once, work, lane, outcome, failure, step, chunk, child, descent,
     cancellation, schedule, alert, change, watcher, shop, credential, session, app, delivery,
     oddity, channel, contact, contact_alias, conversation, message, send_attempt, intake_clock,
     status_watermark, agent, turn, stored_file, source, passage, product, variant, domain, edge TO nexus_engine;

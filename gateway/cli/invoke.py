@@ -94,7 +94,7 @@ def event_data(event_type: type[Event], fields: list[str], whole: str | None) ->
     """
     data: dict[str, Any] = {}
     if whole is not None:
-        data = _parse("--data", _read(whole))
+        data = parse_json("--data", read_given("--data", whole))
         if not isinstance(data, dict):
             raise InvalidEvent("--data: a JSON object is needed")
     for field in fields:
@@ -102,7 +102,7 @@ def event_data(event_type: type[Event], fields: list[str], whole: str | None) ->
         if not equals or not name:
             raise InvalidEvent(f"{field!r}: write key=value, for instance name=Ana")
         if name.endswith(":"):
-            data[name[:-1]] = _parse(name[:-1], value)
+            data[name[:-1]] = parse_json(name[:-1], value)
             continue
         data[name] = value if _is_text(event_type, name) else _guess(value)
     return data
@@ -120,21 +120,27 @@ def _guess(value: str) -> Any:
         return value
 
 
-def _parse(name: str, value: str) -> Any:
+def parse_json(name: str, value: str) -> Any:
+    """Return the data of a JSON text.
+
+    Raises:
+        InvalidEvent: it is none; `name` says where it was given.
+    """
     try:
         return json.loads(value)
     except ValueError as error:
         raise InvalidEvent(f"{name}: not JSON: {error}") from None
 
 
-def _read(given: str) -> str:
+def read_given(name: str, given: str) -> str:
+    """Return what `@FILE`, `-` (standard input) or the text itself gives."""
     if given == "-":
         return sys.stdin.read()
     if given.startswith("@"):
         try:
             return Path(given[1:]).read_text(encoding="utf-8")
         except OSError as error:
-            raise InvalidEvent(f"--data: {error.strerror}: {given[1:]}") from None
+            raise InvalidEvent(f"{name}: {error.strerror}: {given[1:]}") from None
     return given
 
 

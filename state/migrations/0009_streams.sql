@@ -15,3 +15,12 @@ CREATE TABLE child (                    -- an invocation that another one called
     id bigint,                          -- of the child; set in the transaction that stores it
     PRIMARY KEY (parent, name)
 );
+
+CREATE TABLE descent (                  -- what an invocation dispatched together with its outcome
+    parent bigint NOT NULL,             -- kept as long as this one
+    id bigint NOT NULL,
+    PRIMARY KEY (parent, id)
+);
+
+-- Whether a step changes something outside; NULL: recorded before this was.
+ALTER TABLE step ADD COLUMN writes boolean;
