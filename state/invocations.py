@@ -150,6 +150,16 @@ class Invocations:
             steps=[Step(*row) for row in steps],
         )
 
+    async def dispatched(self, number: int) -> list[tuple[str, str]]:
+        """Return what was dispatched with its outcome: function and event (JSON), in order."""
+        async with self._database.engine() as connection:
+            rows = await connection.fetch(
+                "SELECT f.name, i.event FROM descent d JOIN invocation i ON i.id = d.id"
+                " JOIN function f ON f.fn = i.fn WHERE d.parent = $1 ORDER BY d.id",
+                number,
+            )
+        return [(row[0], row[1]) for row in rows]
+
     async def counts(self) -> list[FunctionCount]:
         """Return how many invocations each function has in each state."""
         async with self._database.engine() as connection:

@@ -59,3 +59,24 @@ async def test_what_is_typed_wrongly_is_named(
     ):
         assert await typed(settings, "replay", *arguments) == 2, arguments
         assert told in capsys.readouterr().err
+
+
+async def test_capture_writes_a_file_that_runs(
+    settings: Settings,
+    api: Client,
+    worker: None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stored = await api.post("/functions/errand", json={"what": "milk"}, headers=BEARER)
+    name = stored.headers["nexus-invocation"]
+    file = tmp_path / "test_errand.py"
+
+    assert await typed(settings, "capture", name, "--output", str(file)) == 0
+    assert str(file) in capsys.readouterr().out
+    compile(file.read_text(), str(file), "exec")
+    assert await typed(settings, "capture", name) == 0
+    assert capsys.readouterr().out == file.read_text()
+    assert await typed(settings, "capture", name, "--output", str(tmp_path / "no" / "x.py")) == 1
+    assert "--output: No such file" in capsys.readouterr().err
+    assert await typed(settings, "capture", "inv_0000000000001") == 1
