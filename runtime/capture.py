@@ -74,6 +74,7 @@ def capture(
         f"STEPS: dict[str, Any] = {_literal(steps)}",
         *([f"RESULT = {_literal(result)}"] if found.state == "done" else []),
         "",
+        "",
         _test(function, found, sent, shop, redact),
     ]
     return "\n".join(parts)
