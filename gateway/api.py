@@ -12,6 +12,7 @@ from gateway.bodies import json_body, key_of
 from gateway.prefer import Preference, preference
 from gateway.problems import Problem
 from gateway.services import Opened, Services
+from gateway.streams import BEGINNING, check_stream, stream, wants_stream
 from runtime.dispatch import Outcome
 from state.ids import parse_id, public_id
 from state.invocations import InvocationDetail, Invocations
@@ -22,7 +23,7 @@ LOOK_SECONDS = 5.0
 
 
 async def invoke(request: Request) -> Response:
-    """Store the event; answer with its result, or with where to ask for it."""
+    """Store the event; answer with its result, its stream, or with where to ask for it."""
     services: Services = request.app.state.services
     function = services.registry.named(request.path_params["name"])
     wanted = preference(request.headers.getlist("prefer"))
@@ -30,8 +31,11 @@ async def invoke(request: Request) -> Response:
     data = await json_body(request)
     opened = services.opened
     tenant = await _tenant(request, opened)
+    streams = wants_stream(request)
+    after = check_stream(request) if streams else BEGINNING
+    waits = wanted.wait_seconds > 0 and not streams
     receipt = await opened.dispatcher.dispatch_named(
-        function.name, data, tenant=tenant, key=key, wait=wanted.wait_seconds > 0
+        function.name, data, tenant=tenant, key=key, wait=waits, follow=streams
     )
     name = public_id(receipt.id)
     headers = {
@@ -41,9 +45,12 @@ async def invoke(request: Request) -> Response:
     }
     if wanted.applied:
         headers["Preference-Applied"] = wanted.applied
-    outcome = None
+    outcome: Outcome | None = None
     if receipt.repeated:
         headers["Idempotent-Replayed"] = "true"
+    if streams:
+        return stream(services, receipt.id, after, headers)
+    if receipt.repeated:
         outcome = await opened.dispatcher.outcome(receipt.id, 0)
     if outcome is None and wanted.wait_seconds > 0:
         outcome = await _wait(services, opened, receipt.id, wanted.wait_seconds)
@@ -51,7 +58,10 @@ async def invoke(request: Request) -> Response:
 
 
 async def look(request: Request) -> Response:
-    """Tell how an invocation does; with `Prefer: wait=N`, once it has ended or N seconds later."""
+    """Tell how an invocation does; with `Prefer: wait=N`, once it has ended or N seconds later.
+
+    Who accepts server-sent events gets its stream instead.
+    """
     services: Services = request.app.state.services
     function = services.registry.named(request.path_params["name"])
     text = request.path_params["id"]
@@ -66,6 +76,8 @@ async def look(request: Request) -> Response:
     known = {function.name, *function.policy.aliases}
     if found is None or found.function not in known or tenant not in (None, found.tenant):
         raise _unknown(f"{function.name} has no invocation {text[:40]!r}")
+    if wants_stream(request):
+        return stream(services, number, check_stream(request), {})
     wanted = preference(request.headers.getlist("prefer"))
     if found.done_at is None and "wait=" in wanted.applied:
         await _wait(services, opened, number, wanted.wait_seconds)

@@ -1,6 +1,7 @@
 """What the gateway works with: the dispatcher, the database and the change feed of one process."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -103,6 +104,7 @@ class Services:
             if self.settings.login_code_sha256:
                 await Sessions(database).offer_code(self.settings.login_code_sha256)
             dispatcher = await Dispatcher.open(self.settings, self.registry)
+            self.stopping.tell.append(dispatcher.streams.look_up)
             feed = ChangeFeed(database)
             await self.registrations.start(database, feed)
             self.domains.start(database, feed)
@@ -121,12 +123,16 @@ class Stopping:
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()
+        self.tell: list[Callable[[], None]] = []
+        """Called once it has begun, for those who wait for something else too."""
         self._deadline: float | None = None
 
     def begin(self, limit_seconds: float) -> None:
         """Tell everybody who waits."""
         self._deadline = asyncio.get_running_loop().time() + limit_seconds
         self.begun.set()
+        for tell in self.tell:
+            tell()
 
     def shortened(self, until: float) -> float:
         """Return the earlier of a moment of the loop's clock and our own end."""

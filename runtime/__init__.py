@@ -1,7 +1,7 @@
 """Declare functions here: everything a handler file needs, and nothing that opens anything."""
 
 from runtime.context import Context
-from runtime.errors import Cancel, Snooze
+from runtime.errors import Cancel, ChildFailed, Snooze
 from runtime.event import Event
 from runtime.function import Function, function
 from runtime.policy import Merge, Retry, Scale
@@ -10,6 +10,7 @@ from runtime.webhook import Delivery
 
 __all__ = [
     "Cancel",
+    "ChildFailed",
     "Context",
     "Cron",
     "Delivery",

@@ -38,6 +38,7 @@ class Attempt:
         "over",
         "recording",
         "stop",
+        "stream",
         "task",
     )
 
@@ -51,6 +52,8 @@ class Attempt:
         self.task: asyncio.Task[None] | None = None
         self.recording: asyncio.Future[None] | None = None
         """Stores the answer of the last step; None: it is stored."""
+        self.stream: Any = None
+        """What it has emitted (`runtime.emitter.Stream`); None: nothing."""
         self.over = False
         """Its handler has ended; what it left running may do nothing in its name."""
 

@@ -5,6 +5,7 @@ trip lets gather.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -18,10 +19,21 @@ class Batcher(Generic[T, R]):
     """Items of many callers, sent together in the order they came."""
 
     def __init__(
-        self, send: Callable[[list[T]], Awaitable[Sequence[R | Exception]]], limit: int
+        self,
+        send: Callable[[list[T]], Awaitable[Sequence[R | Exception]]],
+        limit: int,
+        *,
+        rest_times: float = 0,
     ) -> None:
-        """Create it; `send` gets 1 to `limit` items and returns an answer or error for each."""
+        """Create it.
+
+        Args:
+            send: gets 1 to `limit` items and returns an answer or error for each.
+            limit: of items in one batch.
+            rest_times: after a batch nothing is sent for so many times as long as it took.
+        """
         self._send = send
+        self._rest_times = rest_times
         self._limit = limit
         self._queue: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._sending: asyncio.Task[None] | None = None
@@ -45,7 +57,10 @@ class Batcher(Generic[T, R]):
             while self._queue:
                 size = min(len(self._queue), self._limit)
                 batch = [self._queue.popleft() for _ in range(size)]
+                began = time.monotonic()
                 await self._send_one(batch)
+                if self._rest_times:
+                    await asyncio.sleep((time.monotonic() - began) * self._rest_times)
         finally:
             self._sending = None
 

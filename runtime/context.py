@@ -1,7 +1,7 @@
 """What a function is given besides its event."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -55,6 +55,10 @@ class Platform(Protocol):
         writes: bool,
         resolve: Callable[[], Awaitable[Any]] | None,
     ) -> Any: ...
+
+    async def call(self, event: Event, name: str | None) -> Any: ...  # noqa: D102
+
+    async def emit(self, chunk: Any) -> None: ...  # noqa: D102
 
     async def settle(self) -> None: ...  # noqa: D102
 
@@ -135,6 +139,63 @@ class Context:
         """
         return await self.platform.step(name, call, writes, resolve)
 
+    async def call(self, event: Event, *, name: str | None = None) -> Any:
+        """Have another function run, wait for it, and return its result as JSON gives it back.
+
+        It is stored at once, and once for this invocation and name: a later attempt waits for the
+        same one, and gets the same answer, as from a step. This attempt goes on being held, and
+        its `timeout` running. Who cancels this invocation cancels what it called.
+
+        Args:
+            event: of the other function.
+            name: of this call among steps and calls; None: the other function's name.
+
+        Raises:
+            ChildFailed: it ended as dead or cancelled.
+            CallError: it would wait for this one (same lane), or an earlier attempt called it with
+                another event.
+            StepError: the name was used twice.
+            LeaseLost: this invocation belongs to another worker by now.
+        """
+        return await self.platform.call(event, name)
+
+    async def gather(self, events: Mapping[str, Event] | Sequence[Event]) -> Any:
+        """Call several functions at once; as `call`.
+
+        Args:
+            events: by the names of their calls; or in a list, whose calls are named
+                `gather-0`, `gather-1`, … .
+
+        Returns:
+            Their results, by name or in a list.
+
+        Raises:
+            ChildFailed: of the first that failed; the others go on, and a later attempt finds them.
+        """
+        if isinstance(events, Mapping):
+            return await _together(
+                {name: self.call(one, name=name) for name, one in events.items()}
+            )
+        named = {
+            f"gather-{at}": self.call(one, name=f"gather-{at}") for at, one in enumerate(events)
+        }
+        return list((await _together(named)).values())
+
+    async def emit(self, chunk: Any) -> None:
+        """Tell those who follow this invocation; they see it as soon as it is stored.
+
+        In order, once each. A repeated attempt begins its stream anew, and its followers are told
+        so: emit what may be said twice. Returns when the chunk before this one is stored.
+
+        Args:
+            chunk: what JSON can hold, at most 64,000 bytes; 16 MB in all of an attempt.
+
+        Raises:
+            EmitError: it has no JSON form, or is too large.
+            LeaseLost: the invocation belongs to another worker by now.
+        """
+        await self.platform.emit(chunk)
+
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction bound to the shop, and to this attempt still being ours.
 
@@ -173,3 +234,14 @@ class Context:
             CredentialSealed: its key is not there; the message says what to do.
         """
         return self.platform.open(sealed)
+
+
+async def _together(calls: dict[str, Coroutine[Any, Any, Any]]) -> dict[str, Any]:
+    """Return the answers of all; when one fails, nobody waits for the others any more."""
+    tasks = [asyncio.ensure_future(call) for call in calls.values()]
+    try:
+        return dict(zip(calls, await asyncio.gather(*tasks), strict=True))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

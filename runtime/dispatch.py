@@ -14,9 +14,11 @@ from runtime.line import PATIENCE_SECONDS, WAKE_AT_MOST, Line, dsn_of
 from runtime.logs import Log
 from runtime.numbered import NumberedRegistry
 from runtime.registry import Registry
+from runtime.replays import Replay, Replayed, replay
 from runtime.replies import Outcome, Replies
 from runtime.ringer import Ringer
 from runtime.settings import Settings
+from runtime.streams import Streams
 from state.database import Connection, Database
 from state.dispatch import CONFLICT, NEW, REPEATED, Asked, Stored, dispatch
 from state.errors import DatabaseAway, RowRejected
@@ -55,6 +57,9 @@ class Dispatcher:
         self._line = Line(dsn_of(settings), "nexus dispatch", roles=database.roles)
         self.intake = Intake(settings, numbered, self._ringer, roles=database.roles)
         """Where providers' webhooks are stored."""
+        self.streams = Streams(database)
+        """What running functions emit."""
+        replies.heard = self.streams.look
 
     @classmethod
     async def open(cls, settings: Settings, registry: Registry) -> "Dispatcher":
@@ -77,6 +82,7 @@ class Dispatcher:
     async def aclose(self) -> None:
         """Send what is queued, and close."""
         await self.intake.aclose()
+        await self.streams.aclose()
         await self._batcher.aclose()
         await self._ringer.aclose()
         await self._replies.aclose()
@@ -91,6 +97,7 @@ class Dispatcher:
         key: str | None = None,
         delay_seconds: float = 0,
         wait: bool = False,
+        follow: bool = False,
     ) -> Receipt:
         """Store an event; when this returns, it is durable.
 
@@ -102,6 +109,7 @@ class Dispatcher:
             key: names this event; the same key and event again is the same invocation.
             delay_seconds: do not start before.
             wait: `outcome` will be called: have Postgres tell us.
+            follow: `streams.following` will be: likewise.
 
         Raises:
             KeyConflict: the key was used for another function or event.
@@ -114,7 +122,7 @@ class Dispatcher:
             tenant=tenant,
             delay_seconds=delay_seconds,
             key=key,
-            reply_to=self._replies.number if wait else None,
+            reply_to=self._replies.number if wait or follow else None,
         )
         (stored,) = await self._put([asked], again=key is not None)
         if wait and stored.fate == NEW:
@@ -146,6 +154,10 @@ class Dispatcher:
             return await self._replies.outcome(invocation_id, timeout_seconds)
         except DatabaseAway as error:
             raise ServerAway(f"Postgres does not answer ({error})") from None
+
+    async def replay(self, number: int, how: Replay, *, actor: str) -> Replayed:
+        """Run an invocation again, in another way; see `runtime.replays`."""
+        return await replay(self._database, self._numbered, number, how, actor=actor)
 
     async def _put(self, asked: Sequence[Asked], *, again: bool = False) -> list[Stored]:
         """Store; `again` allows to repeat when nobody knows whether it happened."""

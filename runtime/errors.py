@@ -11,6 +11,10 @@ RuntimeFault
   LeaseLost              this worker was declared dead; its work belongs to others now
   ShopForbidden          a shop's invocation reached for another shop
   StepError              a step was used in a way that could double an effect
+  CallError              a child may not be called like that
+  ChildFailed            a child ended as dead or cancelled
+  ReplayRefused          an invocation cannot be run again like that
+  EmitError              a chunk has no JSON form, or is too large
 Verdict                  raised by a function about itself
   Cancel                 never run this again
   Snooze                 run it again later; not a failed attempt
@@ -69,6 +73,30 @@ class ShopForbidden(RuntimeFault):
 
 class StepError(RuntimeFault):
     """A step was used in a way that could double an effect."""
+
+
+class CallError(RuntimeFault):
+    """A child may not be called like that."""
+
+
+class ChildFailed(RuntimeFault):
+    """A function that was called ended as dead or cancelled."""
+
+    def __init__(self, child: str, state: str, reason: str) -> None:
+        super().__init__(f"{child} ended as {state}: {reason}")
+        self.child = child
+        """Its id, `inv_…`."""
+        self.state = state
+        """dead or cancelled."""
+        self.reason = reason
+
+
+class ReplayRefused(RuntimeFault):
+    """An invocation cannot be run again like that."""
+
+
+class EmitError(RuntimeFault):
+    """A chunk has no JSON form, or is too large."""
 
 
 class Verdict(Exception):

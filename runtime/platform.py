@@ -8,7 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from runtime.attempt import Attempt
+from runtime.calls import Calls
 from runtime.context import Transaction
+from runtime.emitter import Emitter
 from runtime.errors import LeaseLost, ShopForbidden, StepError
 from runtime.event import Event
 from runtime.numbered import NumberedRegistry
@@ -35,7 +37,9 @@ class Services:
     expect: Callable[[Sequence[Asked]], None]
     """Have this process look at events that were just stored, each when it is due."""
     steps: Steps
+    emitter: Emitter
     worker: int
+    calls: Calls
     stepping: set[int] = field(default_factory=set)
     """Functions that used a step in this process."""
 
@@ -115,9 +119,26 @@ class AttemptPlatform:
         memo = (await asyncio.shield(self._memos)).get(name)
         return await steps.run(self._attempt, name, memo, call, writes, resolve)
 
+    async def call(self, event: Event, name: str | None) -> Any:
+        """Call another function and wait for it; see `Context.call`."""
+        function = self._services.numbered.registry.of_event(event).name
+        asked = self._ask(event, 0.0)
+        chosen = function if name is None else name
+
+        async def child() -> Any:
+            return await self._services.calls.call(self._attempt, chosen, function, asked)
+
+        return await self.step(chosen, child, writes=False, resolve=None)
+
+    async def emit(self, chunk: Any) -> None:
+        """Tell who follows; see `Context.emit`."""
+        self._check()
+        await self._services.emitter.emit(self._attempt, chunk)
+
     async def settle(self) -> None:
-        """Wait for what is being recorded; see `Steps.settle`."""
+        """Wait for what is being stored; see `Steps.settle` and `Emitter.settle`."""
         await self._services.steps.settle(self._attempt)
+        await self._services.emitter.settle(self._attempt)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:

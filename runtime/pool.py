@@ -10,7 +10,7 @@ from typing import Any
 from runtime.attempt import DRAINING, LOST, Attempt
 from runtime.function import Function
 from state.dispatch import Asked
-from state.work import Claimed, Finish, Turn, Wanted
+from state.work import CANCELLED, DEAD, DONE, Claimed, Finish, Turn, Wanted
 
 CLAIM_AT_MOST = 200
 FINISH_AT_MOST = 500
@@ -55,6 +55,8 @@ class Pool:
         """How many attempts of each function ended here, and what they took, all together."""
         self.wake: Callable[[], None] = lambda: None
         """Called when there is something to do; set by the turn loops."""
+        self.streamed: Callable[[Attempt], None] = lambda _: None
+        """Called when the outcome of an attempt that emitted is stored; set by the runner."""
 
     def look(self, fns: Iterable[int]) -> None:
         """Look at these functions' work in the next turn."""
@@ -130,6 +132,8 @@ class Pool:
         for attempt, finish in self._stored(finished):
             # What is due at once was stored later than this turn's time of looking.
             self.expect(finish.children)
+            if attempt.stream is not None and finish.kind in (DONE, DEAD, CANCELLED):
+                self.streamed(attempt)
             if finish.delay_seconds:
                 loop = asyncio.get_running_loop()
                 loop.call_later(

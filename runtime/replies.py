@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -39,6 +39,8 @@ class Replies:
         self._database = database
         self.number = random.randrange(1, 2**31)  # noqa: S311 - a name, not a secret
         """Put into `reply_to` of invocations that somebody here waits for."""
+        self.heard: Callable[[Iterable[int]], None] = lambda _: None
+        """Called with what has ended, for those who wait elsewhere."""
         self._waiting: dict[int, list[asyncio.Future[None]]] = {}
         self._early: dict[int, None] = {}
         """Ended before anybody waited, oldest first."""
@@ -115,8 +117,9 @@ class Replies:
             self._waiting.pop(invocation, None)
 
     def _told(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
-        for part in str(payload).split(","):
-            number = int(part)
+        ended = [int(part) for part in str(payload).split(",")]
+        self.heard(ended)
+        for number in ended:
             futures = self._waiting.pop(number, None)
             if futures is None:
                 self._early[number] = None  # its dispatch has not come back yet

@@ -53,6 +53,7 @@ class Runner:
         self._tasks: set[asyncio.Task[None]] = set()
         self.code = 0
         self.pool = Pool(served, self._attempt, 1 if solo else None)
+        self.pool.streamed = services.emitter.ended
         self.turns = Turns(
             self.pool,
             dsn_of(settings),

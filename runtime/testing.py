@@ -4,8 +4,9 @@
     assert await trial.run(Hello(name="Ana")) == "Hello, Ana!"
     assert trial.dispatched == []
 
-Steps are made and remembered, so a second `run` of the same trial is a repeated attempt. What
-needs the database (`ctx.transaction()`) is tested with a real worker instead.
+Steps are made and remembered, so a second `run` of the same trial is a repeated attempt. What the
+function calls is run in a trial of its own when it is among `children=[…]`; else its answer has to
+be in `trial.steps`. What needs the database (`ctx.transaction()`) is tested with a real worker.
 """
 
 import asyncio
@@ -17,13 +18,15 @@ from typing import Any
 from pydantic_core import to_json
 
 from runtime.context import Context, Shop, Transaction
-from runtime.errors import StepError
+from runtime.emitter import chunk_json
+from runtime.errors import CallError, Cancel, ChildFailed, StepError
 from runtime.event import Event, encode, validate
 from runtime.function import Function
 from runtime.logs import Log
 from runtime.settings import Settings, load_settings
 from state.keyring import SealedSecret
 
+INVOCATION = "inv_0000000000000"
 NEEDS_DATABASE = "this needs a database: test this function with a real worker"
 
 
@@ -34,14 +37,20 @@ class Trial:
         self,
         function: Function[Any],
         *,
+        children: Sequence[Function[Any]] = (),
         shop: Shop | None = None,
         settings: Settings | None = None,
     ) -> None:
         self.dispatched: list[Event] = []
         """What the last attempt dispatched; empty when it failed."""
+        self.called: list[Event] = []
+        """What the last attempt called, and waited for."""
+        self.emitted: list[Any] = []
+        """What the last attempt told its followers, as JSON gives it back."""
         self.steps: dict[str, Any] = {}
         """Answers of steps by name; put one in beforehand to have it found."""
         self._function = function
+        self._children = children
         self._shop = shop
         self._settings = settings or load_settings({})
         self._attempt = 0
@@ -53,10 +62,11 @@ class Trial:
             Exception: whatever the function raises.
         """
         self._attempt += 1
-        asked = _Asked(self.steps, self._settings)
+        self.emitted, self.called = [], []
+        asked = _Asked(self, self._settings)
         timeout = self._function.policy.timeout
         context = Context(
-            invocation="inv_0000000000000",
+            invocation=INVOCATION,
             function=self._function.name,
             attempt=self._attempt,
             epoch=self._attempt,
@@ -73,14 +83,22 @@ class Trial:
         self.dispatched = asked.events
         return json.loads(to_json(result))
 
+    def child(self, event: Event) -> Function[Any] | None:
+        """Return the function of `children` that takes an event; None: none does."""
+        return next((one for one in self._children if one.event_type is type(event)), None)
+
+    def of(self, child: Function[Any]) -> "Trial":
+        """Return a trial of a function that this one calls."""
+        return Trial(child, children=self._children, shop=self._shop, settings=self._settings)
+
 
 class _Asked:
     """The platform of a trial."""
 
-    def __init__(self, steps: dict[str, Any], settings: Settings) -> None:
+    def __init__(self, trial: Trial, settings: Settings) -> None:
         self.settings = settings
         self.events: list[Event] = []
-        self._steps = steps
+        self._trial = trial
         self._names: set[str] = set()
 
     def dispatch(self, event: Event, delay_seconds: float) -> None:
@@ -97,9 +115,35 @@ class _Asked:
         if name in self._names:
             raise StepError(f"step {name!r} was already used in this attempt; names are unique")
         self._names.add(name)
-        if name not in self._steps:
-            self._steps[name] = json.loads(to_json(await call()))
-        return self._steps[name]
+        steps = self._trial.steps
+        if name not in steps:
+            steps[name] = json.loads(to_json(await call()))
+        return steps[name]
+
+    async def call(self, event: Event, name: str | None) -> Any:
+        encode(event)
+        self._trial.called.append(event)
+        child = self._trial.child(event)
+        if name is None:
+            name = child.name if child else ""
+
+        async def run() -> Any:
+            if child is None:
+                raise CallError(
+                    f"nobody answers {type(event).__name__} here: give its function to the trial in"
+                    " children=[…], or the call a name and trial.steps[name] its answer"
+                )
+            try:
+                return await self._trial.of(child).run(event)
+            except Exception as error:
+                state = "cancelled" if isinstance(error, Cancel) else "dead"
+                reason = str(error) if state == "cancelled" else f"{type(error).__name__}: {error}"
+                raise ChildFailed(INVOCATION, state, reason) from error
+
+        return await self.step(name, run, False, None)
+
+    async def emit(self, chunk: Any) -> None:
+        self._trial.emitted.append(json.loads(chunk_json(chunk)))
 
     async def settle(self) -> None:
         """Nothing is under way."""

@@ -12,7 +12,9 @@ from typing import Any
 
 import uvloop
 
+from runtime.calls import Calls
 from runtime.clock import Clock
+from runtime.emitter import Emitter
 from runtime.errors import ConfigurationError, ServerAway
 from runtime.keys import check_keys
 from runtime.lease import Lease, Signals
@@ -20,7 +22,7 @@ from runtime.line import dsn_of
 from runtime.listener import Listener
 from runtime.logs import Log
 from runtime.numbered import NumberedRegistry
-from runtime.platform import Services
+from runtime.platform import Services, ring
 from runtime.registry import Registry
 from runtime.ringer import Ringer
 from runtime.runner import Runner
@@ -105,6 +107,16 @@ async def _work(
     closing.push_async_callback(lease.stop)
     steps = Steps(database, number)
     closing.push_async_callback(steps.aclose)
+    emitter = Emitter(database, number)
+    closing.push_async_callback(emitter.aclose)
+    calls = Calls(
+        database,
+        number,
+        lambda asked: ring(services, asked),
+        wake=settings.notify_wake,
+        alone=quarantine,
+    )
+    closing.push_async_callback(calls.aclose)
     services = Services(
         settings,
         database,
@@ -112,7 +124,9 @@ async def _work(
         ringer,
         lambda asked: later[0].pool.expect(asked),
         steps,
+        emitter,
         number,
+        calls,
     )
     runner = Runner(settings, services, served, lease, quarantine)
     later.append(runner)

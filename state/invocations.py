@@ -57,6 +57,8 @@ class Step(NamedTuple):
     state: str
     """intent or done."""
     result: str | None
+    writes: bool | None
+    """Whether it changes something outside; None: recorded before 4.0."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ class Invocations:
                 "SELECT attempt, at, kind, message FROM failure WHERE id = $1 ORDER BY at", number
             )
             steps = await connection.fetch(
-                "SELECT name, CASE state WHEN 'd' THEN 'done' ELSE 'intent' END, result FROM step"
+                "SELECT name, CASE state WHEN 'd' THEN 'done' ELSE 'intent' END, result, writes"
+                " FROM step"
                 " WHERE id = $1 ORDER BY at, name",
                 number,
             )
@@ -146,6 +149,16 @@ class Invocations:
             failures=[Failure(*row) for row in failures],
             steps=[Step(*row) for row in steps],
         )
+
+    async def dispatched(self, number: int) -> list[tuple[str, str]]:
+        """Return what was dispatched with its outcome: function and event (JSON), in order."""
+        async with self._database.engine() as connection:
+            rows = await connection.fetch(
+                "SELECT f.name, i.event FROM descent d JOIN invocation i ON i.id = d.id"
+                " JOIN function f ON f.fn = i.fn WHERE d.parent = $1 ORDER BY d.id",
+                number,
+            )
+        return [(row[0], row[1]) for row in rows]
 
     async def counts(self) -> list[FunctionCount]:
         """Return how many invocations each function has in each state."""

@@ -52,6 +52,9 @@ RULES = (
                               AND a.resolved_at IS NULL)
             ORDER BY o.done_at LIMIT $1 FOR UPDATE SKIP LOCKED),
         steps AS (DELETE FROM step USING old WHERE step.id = old.id),
+        chunks AS (DELETE FROM chunk USING old WHERE chunk.id = old.id),
+        children AS (DELETE FROM child USING old WHERE child.parent = old.id),
+        descended AS (DELETE FROM descent USING old WHERE descent.parent = old.id),
         failures AS (DELETE FROM failure USING old WHERE failure.id = old.id),
         asked AS (DELETE FROM invocation USING old WHERE invocation.id = old.id)
         DELETE FROM outcome USING old WHERE outcome.id = old.id

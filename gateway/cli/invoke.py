@@ -12,6 +12,7 @@ from gateway.cli.command import Command
 from gateway.cli.connect import open_dispatcher, tenant_of
 from gateway.cli.environment import settings_here
 from gateway.cli.output import print_json, safe
+from gateway.cli.streaming import Printer, follow
 from runtime.errors import InvalidEvent
 from runtime.event import Event, validate
 from runtime.registry import load_registry
@@ -30,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--delay", type=float, default=0, metavar="SECONDS", help="start later")
     parser.add_argument("--no-wait", action="store_true", help="print the id and do not wait")
     parser.add_argument(
+        "--stream", action="store_true", help="print what it emits as it comes; Ctrl-C stops that"
+    )
+    parser.add_argument(
         "--timeout", type=float, default=60, metavar="SECONDS", help="how long to wait (60)"
     )
     parser.add_argument("--json", action="store_true", help="print id, state, result, error")
@@ -44,6 +48,8 @@ async def _invoke(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     function = load_registry(settings_here(environ).functions).named(args.name)
     data = event_data(function.event_type, args.fields, args.data)
     validate(function.event_type, data)  # a typo is told before anything is connected
+    if args.stream and (args.no_wait or args.delay):
+        raise InvalidEvent("--stream follows at once: leave --no-wait and --delay out")
     tenant = await tenant_of(environ, args.shop)
     async with open_dispatcher(environ) as dispatcher:
         receipt = await dispatcher.dispatch_named(
@@ -52,9 +58,12 @@ async def _invoke(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
             tenant=tenant,
             key=f"cli:{args.key}" if args.key else None,
             delay_seconds=args.delay,
-            wait=not args.no_wait,
+            wait=not (args.no_wait or args.stream),
+            follow=args.stream,
         )
         name = public_id(receipt.id)
+        if args.stream:
+            return await follow(dispatcher.streams, receipt.id, Printer(name, args.json))
         if args.no_wait:
             print_json({"id": name, "repeated": receipt.repeated}) if args.json else print(name)
             return 0
@@ -86,7 +95,7 @@ def event_data(event_type: type[Event], fields: list[str], whole: str | None) ->
     """
     data: dict[str, Any] = {}
     if whole is not None:
-        data = _parse("--data", _read(whole))
+        data = parse_json("--data", read_given("--data", whole))
         if not isinstance(data, dict):
             raise InvalidEvent("--data: a JSON object is needed")
     for field in fields:
@@ -94,7 +103,7 @@ def event_data(event_type: type[Event], fields: list[str], whole: str | None) ->
         if not equals or not name:
             raise InvalidEvent(f"{field!r}: write key=value, for instance name=Ana")
         if name.endswith(":"):
-            data[name[:-1]] = _parse(name[:-1], value)
+            data[name[:-1]] = parse_json(name[:-1], value)
             continue
         data[name] = value if _is_text(event_type, name) else _guess(value)
     return data
@@ -112,21 +121,27 @@ def _guess(value: str) -> Any:
         return value
 
 
-def _parse(name: str, value: str) -> Any:
+def parse_json(name: str, value: str) -> Any:
+    """Return the data of a JSON text.
+
+    Raises:
+        InvalidEvent: it is none; `name` says where it was given.
+    """
     try:
         return json.loads(value)
     except ValueError as error:
         raise InvalidEvent(f"{name}: not JSON: {error}") from None
 
 
-def _read(given: str) -> str:
+def read_given(name: str, given: str) -> str:
+    """Return what `@FILE`, `-` (standard input) or the text itself gives."""
     if given == "-":
         return sys.stdin.read()
     if given.startswith("@"):
         try:
             return Path(given[1:]).read_text(encoding="utf-8")
         except OSError as error:
-            raise InvalidEvent(f"--data: {error.strerror}: {given[1:]}") from None
+            raise InvalidEvent(f"{name}: {error.strerror}: {given[1:]}") from None
     return given
 
 

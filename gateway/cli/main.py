@@ -36,6 +36,7 @@ COMMANDS = {
     "invocation": "show one invocation",
     "replay": "run dead or cancelled invocations again",
     "cancel": "never run invocations again",
+    "capture": "write a run that happened as a test",
     "logs": "show what the processes wrote",
     "restart": "restart processes without losing a request",
     "test": "run all tests",

@@ -12,12 +12,14 @@ from gateway.pages.page import render
 from gateway.problems import Problem
 from gateway.services import Services
 from gateway.texts import language_of, texts
+from runtime.errors import ReplayRefused
+from runtime.replays import Replay
 from state.alerts import Alerts
 from state.ids import parse_id, public_id
 from state.invocations import Invocations
 
 GOOD = ("cancelled", "cancelling", "replayed", "resolved")
-BAD = ("finished", "not_finished", "done", "not_open", "unknown")
+BAD = ("finished", "not_finished", "done", "not_open", "unknown", "step_refused")
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class ConfirmPage:
     id: str
     function: str
     back: str
+    from_step: str
+    """Replay: where to begin; empty: with what is not done."""
 
 
 @signed_in
@@ -85,14 +89,23 @@ async def _decide(request: Request, verb: str) -> Response:
     invocations = Invocations(services.opened.database)
     form = await request.form()
     back = _came_from(request, str(form.get("back", "")))
+    from_step = str(form.get("from_step", "")) if verb == "replay" else ""
     if form.get("sure") != "yes":
         found = await invocations.many([number])
         if not found:
             raise Problem(404, "unknown-invocation", "there is no such invocation")
-        page = ConfirmPage(verb, public_id(number), found[0].function, back)
+        page = ConfirmPage(verb, public_id(number), found[0].function, back, from_step)
         return render(request, "confirm.html", page, title=f"{verb}.ask")
+    actor = request.state.session.name
+    if from_step:
+        how = Replay(from_step=from_step)
+        try:
+            await services.opened.dispatcher.replay(number, how, actor=actor)
+        except ReplayRefused:
+            return _done(back, "step_refused")
+        return _done(back, "replayed")
     decide = invocations.cancel if verb == "cancel" else invocations.replay
-    return _done(back, await decide(number, actor=request.state.session.name))
+    return _done(back, await decide(number, actor=actor))
 
 
 def _came_from(request: Request, back: str = "") -> str:

@@ -243,15 +243,24 @@ BEGIN
         END IF;
         PERFORM note_turn(ids, tenants, kinds, bodies, causes, attempts, replies, closed);
         IF cardinality(child_parents) > 0 THEN
-            PERFORM dispatch(array_agg(c.tenant ORDER BY c.place), array_agg(c.fn ORDER BY c.place),
-                             array_agg(c.lane ORDER BY c.place), array_agg(c.event ORDER BY c.place),
-                             array_agg(NULL::int), array_agg(c.delay ORDER BY c.place),
-                             array_agg(c.cap ORDER BY c.place), array_agg(NULL::text),
-                             array_agg(NULL::text), false)
-            FROM unnest(child_parents, child_tenants, child_fns, child_lanes, child_events,
-                        child_delays, child_caps) WITH ORDINALITY
-                 c (parent, tenant, fn, lane, event, delay, cap, place)
-            WHERE c.parent = ANY (closed) HAVING count(*) > 0;
+            INSERT INTO descent (parent, id)
+            SELECT a.parents[n.place], n.id FROM (
+                SELECT array_agg(c.parent ORDER BY c.place) AS parents,
+                       array_agg(c.tenant ORDER BY c.place) AS tenants,
+                       array_agg(c.fn ORDER BY c.place) AS fns,
+                       array_agg(c.lane ORDER BY c.place) AS lanes,
+                       array_agg(c.event ORDER BY c.place) AS events,
+                       array_agg(c.delay ORDER BY c.place) AS delays,
+                       array_agg(c.cap ORDER BY c.place) AS caps,
+                       array_agg(NULL::int) AS nobody, array_agg(NULL::text) AS nothing
+                FROM unnest(child_parents, child_tenants, child_fns, child_lanes, child_events,
+                            child_delays, child_caps) WITH ORDINALITY
+                     c (parent, tenant, fn, lane, event, delay, cap, place)
+                WHERE c.parent = ANY (closed) HAVING count(*) > 0) a,
+                LATERAL (
+                    SELECT d.id, row_number() OVER (ORDER BY d.id) AS place  -- ids are in order
+                    FROM dispatch(a.tenants, a.fns, a.lanes, a.events, a.nobody, a.delays, a.caps,
+                                  a.nothing, a.nothing, false) d) n;
         END IF;
     END IF;
 

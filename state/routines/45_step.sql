@@ -31,8 +31,8 @@ BEGIN
         ours := ours || coalesce(more, '{}');
     END IF;
     WITH put AS (
-        INSERT INTO step (id, name, state, epoch, result)
-        SELECT d.id, d.name, d.state, d.epoch, d.result
+        INSERT INTO step (id, name, state, epoch, result, writes)
+        SELECT d.id, d.name, d.state, d.epoch, d.result, d.state = 'i'
         FROM unnest(ids, names, states, epochs, results) d (id, name, state, epoch, result)
         WHERE d.id = ANY (ours) ORDER BY d.id, d.name
         ON CONFLICT DO NOTHING RETURNING step.id || '/' || step.name AS one)

@@ -1,4 +1,5 @@
--- What people decide about an invocation: cancel it, or replay it.
+-- What people decide about an invocation: cancel it, or replay it. What it called and waits for is
+-- cancelled with it: nobody else can have called that, since a child is named by its parent.
 
 CREATE OR REPLACE FUNCTION cancel_invocation(target bigint) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -27,9 +28,11 @@ BEGIN
     owner := coalesce(owner, k.worker);
     IF owner IS NOT NULL THEN
         INSERT INTO cancellation (id, worker) VALUES (target, owner) ON CONFLICT DO NOTHING;
+        PERFORM cancel_invocation(c.id) FROM child c WHERE c.parent = target;
         PERFORM pg_notify('nexus_wake', 'cancel');
         RETURN 'cancelling';
     END IF;
+    PERFORM cancel_invocation(c.id) FROM child c WHERE c.parent = target;
     DELETE FROM work WHERE id = target;
     INSERT INTO outcome (id, state, epoch, result, done_at)
     VALUES (target, 'c', k.epoch, 'cancelled before it ran', clock_timestamp());

@@ -1,6 +1,7 @@
 """Restarts and crashes of a whole installation: no request fails, nothing is left over."""
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from runtime.host.processes import started
 from runtime.host.stack import Stack, read_processes
+from tests.gateway.test_live import events
 from tests.stacks import RunningStack, running_stack, wait_for
 
 RESTARTS = 5
@@ -21,7 +23,8 @@ PER_SECOND = 60
 
 @pytest.fixture(scope="module")
 def stack(servers_folder: Path) -> Iterator[RunningStack]:
-    with running_stack(servers_folder / "restarts") as running:
+    functions = {"NEXUS_FUNCTIONS": "functions,tests.sample"}
+    with running_stack(servers_folder / "restarts", functions) as running:
         running.wait_ready()
         yield running
 
@@ -43,6 +46,41 @@ async def test_no_request_fails_while_the_gateway_is_restarted(stack: RunningSta
     assert stack.pid("gateway") != first
     assert set(seen) == {200}, seen
     assert seen[200] > PER_SECOND
+
+
+async def test_a_stream_goes_on_over_restarts_of_the_gateway(stack: RunningStack) -> None:
+    card = stack.wait_ready()
+    headers = {
+        "Authorization": f"Bearer {card.environment['INTERNAL_API_TOKEN']}",
+        "Accept": "text/event-stream",
+    }
+    numbers: list[int] = []
+    kinds: Counter[str] = Counter()
+    method, path, event = "POST", "/functions/count", {"upto": 80, "pause_seconds": 0.05}
+    restarting: asyncio.Task[object] | None = None
+    async with (
+        asyncio.timeout(60),
+        httpx2.AsyncClient(base_url=card.private_address, timeout=40, trust_env=False) as client,
+    ):
+        while not kinds["done"]:
+            body = event if method == "POST" else None
+            async with client.stream(method, path, json=body, headers=headers) as response:
+                assert response.status_code == 200
+                path = response.headers.get("location", path)
+                async for fields in events(response):
+                    headers["Last-Event-ID"] = fields.get("id", headers.get("Last-Event-ID", ""))
+                    kinds[fields.get("event", "")] += 1
+                    if "data" in fields and "event" not in fields:
+                        numbers.append(json.loads(fields["data"])["number"])
+                    if len(numbers) == 5 and restarting is None:
+                        restart = asyncio.to_thread(stack.run, "restart", "gateway")
+                        restarting = asyncio.create_task(restart)
+            method = "GET"
+    assert restarting is not None
+    await restarting
+    assert numbers == list(range(1, 81))
+    assert kinds["reconnect"] == 1
+    assert not kinds["restart"]
 
 
 async def steady_load(card: Stack, per_second: float, stop: asyncio.Event) -> Counter[int | str]:

@@ -209,3 +209,22 @@ async def test_the_moving_part_holds_no_secret(outside: Client) -> None:
     moving = page.text[page.text.index('<div id="live">') : page.text.index("<footer")]
 
     assert await csrf_of(outside) not in moving
+
+
+async def test_one_with_steps_runs_again_from_the_chosen_one(
+    outside: Client, database: Database, worker: None
+) -> None:
+    await sign_in(outside)
+    stored = await outside.post("/functions/errand", json={"fail": True}, headers=BEARER)
+    name = stored.headers["nexus-invocation"]
+    page = await outside.get(f"/invocations/{name}")
+    asked = await send(outside, f"/invocations/{name}/replay", from_step="carry")
+    refused = await send(outside, f"/invocations/{name}/replay", from_step="look", sure="yes")
+    told = await outside.get(refused.headers["location"])
+    done = await send(outside, f"/invocations/{name}/replay", from_step="carry", sure="yes")
+
+    assert '<option value="carry">From step carry on</option>' in page.text
+    assert '<input type="hidden" name="from_step" value="carry">' in asked.text
+    assert refused.headers["location"].endswith("said=step_refused")
+    assert "would happen a second time" in told.text
+    assert done.headers["location"].endswith("said=replayed")
