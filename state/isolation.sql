@@ -13,7 +13,7 @@ BEGIN
                                 'conversation', 'message', 'send_attempt', 'intake_clock',
                                 'status_watermark', 'agent', 'turn', 'stored_file', 'source',
                                 'passage', 'product', 'variant', 'domain', 'edge', 'scaling',
-                                'service'] LOOP
+                                'service', 'backup', 'restoration'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
         EXECUTE format('DROP POLICY IF EXISTS engine ON %I', name);
@@ -35,6 +35,9 @@ BEGIN
     CREATE POLICY seen ON watcher FOR SELECT TO nexus_app USING (true);
     DROP POLICY IF EXISTS seen ON intake_clock;
     CREATE POLICY seen ON intake_clock FOR SELECT TO nexus_app USING (true);
+    -- And whoever takes messages in, until when others may have answered them.
+    DROP POLICY IF EXISTS seen ON restoration;
+    CREATE POLICY seen ON restoration FOR SELECT TO nexus_app USING (true);
     -- The installation (tenant 0) receives for all: it reads deliveries and looks up whose they are.
     FOREACH name IN ARRAY ARRAY['app', 'delivery', 'channel'] LOOP
         EXECUTE format('DROP POLICY IF EXISTS routing ON %I', name);
@@ -54,10 +57,11 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     function, worker, invocation, once, work, lane, outcome, failure, step, cancellation, schedule,
     alert, change, watcher, shop, credential, session, app, delivery, oddity, channel, contact,
     contact_alias, conversation, message, send_attempt, intake_clock, status_watermark, agent, turn,
-    stored_file, source, passage, product, variant, domain, edge, scaling, service TO nexus_engine;
+    stored_file, source, passage, product, variant, domain, edge, scaling, service, backup,
+    restoration TO nexus_engine;
 GRANT SELECT, INSERT ON audit_log TO nexus_engine;
 GRANT SELECT, INSERT, UPDATE ON shop TO nexus_app;
-GRANT SELECT ON watcher, app, delivery, intake_clock TO nexus_app;
+GRANT SELECT ON watcher, app, delivery, intake_clock, restoration TO nexus_app;
 GRANT SELECT, INSERT ON change, alert TO nexus_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     oddity, channel, contact, contact_alias, conversation, message, send_attempt, status_watermark,
