@@ -161,7 +161,7 @@ def _tell(
         count = sum(manifest.keys[kid] for kid in missing)
         print(
             f"\nKeys are missing here: {', '.join(missing)}. So many credentials stay sealed until"
-            f" they are back: {count}. Put them into ENCRYPTION_KEY (where `nexus up` makes its own:"
+            f" they are back: {count}. Put them into ENCRYPTION_KEY (`nexus up` makes its own:"
             " copy secrets/encryption_key of the old state folder), or enter those secrets again:"
             " nexus channels add, nexus apps add."
         )
