@@ -14,13 +14,17 @@ from pathlib import Path
 import asyncpg
 
 from state.database import Connection, connect, has_roles
-from state.errors import DatabaseUnfit, translated
+from state.errors import DatabaseUnfit, Deadlock, Locked, translated
 
 HERE = Path(__file__).parent
 LOCK = 7_306_093_271  # any number; only ours use it
 ISOLATION = "isolation.sql"
 ROLES = ("nexus_engine", "nexus_app")
 OLDEST_VERSION = 150_000
+LOCK_WAIT = "700ms"
+"""A change of a busy table queues everybody behind it while it waits for those before it. It steps
+back after this: before others have waited long, and before a deadlock (1 s) would end theirs."""
+TRIES, PAUSE_SECONDS = 120, 0.3
 
 CREATED = re.compile(r"^CREATE (?:UNLOGGED )?TABLE (\w+)", re.MULTILINE)
 
@@ -68,6 +72,7 @@ async def migrate(dsn: str) -> list[str]:
         with translated():
             await check_version(connection)
             await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+            await connection.execute(f"SET lock_timeout = '{LOCK_WAIT}'")
             return await apply(connection, roles=await make_roles(connection))
     finally:
         await connection.close()
@@ -144,7 +149,19 @@ async def apply(
 
 
 async def _run(connection: Connection, path: Path) -> str:
+    """Apply a file; again when others were in its way: then it did nothing."""
     text = await asyncio.to_thread(path.read_text, encoding="utf-8")
+    for _ in range(TRIES):
+        try:
+            with translated():
+                return await _once(connection, path, text)
+        except (Locked, Deadlock):
+            await asyncio.sleep(PAUSE_SECONDS)
+    with translated():
+        return await _once(connection, path, text)
+
+
+async def _once(connection: Connection, path: Path, text: str) -> str:
     async with connection.transaction():
         await connection.execute(text)
         await connection.execute(

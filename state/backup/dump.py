@@ -17,8 +17,8 @@ from state.database import ENGINE, Connection, connect, has_roles
 from state.errors import translated
 from state.migrate import is_migration, ledger, newer_than_we, our_tables
 
-FLEETING = frozenset({"change", "watcher", "session", "worker"})
-"""Of a running life alone: the feed, who reads it, logins, leases. They are not taken along."""
+FLEETING = frozenset({"change", "watcher", "session", "worker", "service"})
+"""Of a running life alone: the feed, who reads it, logins, leases, what workers did. They are not taken along."""
 
 COLUMNS = """
 SELECT c.relname::text AS name, array_agg(a.attname::text ORDER BY a.attnum) AS columns,
