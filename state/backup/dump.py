@@ -18,7 +18,7 @@ from state.errors import translated
 from state.migrate import is_migration, ledger, newer_than_we, our_tables
 
 FLEETING = frozenset({"change", "watcher", "session", "worker", "service"})
-"""Of a running life alone: the feed, who reads it, logins, leases, what workers did. They are not taken along."""
+"""Of a running life alone: the feed, who reads it, logins, leases, what workers did."""
 
 COLUMNS = """
 SELECT c.relname::text AS name, array_agg(a.attname::text ORDER BY a.attnum) AS columns,
