@@ -23,7 +23,7 @@ from state.dispatch import Asked
 from state.errors import WorkLost
 from state.keyring import SealedSecret
 from state.shops import INSTALLATION
-from state.steps import Memo, entering, leave
+from state.steps import RESTORED, Memo, entering, leave
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,8 @@ class AttemptPlatform:
         if self._memos is None:
             self._memos = self._read_memos()
             self._services.stepping.add(self._attempt.claimed.fn)
-        memo = (await asyncio.shield(self._memos)).get(name)
+        memos = await asyncio.shield(self._memos)
+        memo = memos.get(name) or memos.get(RESTORED)
         return await steps.run(self._attempt, name, memo, call, writes, resolve)
 
     async def call(self, event: Event, name: str | None) -> Any:

@@ -6,6 +6,7 @@ StateFault
   DatabaseUnfit      Postgres answers, but may not be used as it is set up
   WorkerEnded        this worker was declared dead (SQLSTATE NX001)
   WorkLost           this attempt owns its work no more (SQLSTATE NX002)
+  Locked             what was needed was held by somebody for too long; nothing was done
   Deadlock           the statement did nothing and may be repeated as it is
   StatementFailed    Postgres refuses a statement of ours: code and schema do not fit
   RowRejected        a row was refused for what it holds; repeating it cannot help
@@ -43,6 +44,10 @@ class WorkerEnded(StateFault):
 
 class WorkLost(StateFault):
     """This attempt owns its work no more."""
+
+
+class Locked(StateFault):
+    """Somebody held what was needed for too long; the statement did nothing."""
 
 
 class Deadlock(StateFault):
@@ -90,6 +95,8 @@ def translated() -> Iterator[None]:
         raise RowRejected(first_line(error)) from error
     except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
         raise Deadlock(first_line(error)) from error
+    except asyncpg.LockNotAvailableError as error:
+        raise Locked(first_line(error)) from error
     except asyncpg.PostgresError as error:
         if error.sqlstate == WORKER_ENDED:
             raise WorkerEnded(first_line(error)) from None

@@ -9,6 +9,9 @@ from state.work import Claimed
 
 INTENT, DONE = b"i", b"d"
 STORED, EXISTS, FENCED = b"s", b"e", b"f"
+RESTORED = "restored from a back-up"
+"""The intent that stands for every step of an invocation that was owed when a back-up was made:
+whichever it has not recorded may have been made after the snapshot, by a life that is gone."""
 
 
 class Record(NamedTuple):
@@ -79,9 +82,13 @@ async def complete_step(
 
 
 async def take_intent(connection: Connection, invocation: int, name: str, epoch: int) -> None:
-    """Make an earlier attempt's intent ours, inside a transaction that holds the fence."""
+    """Make an earlier attempt's intent ours, inside a transaction that holds the fence.
+
+    There is no row of it when only RESTORED stands for it.
+    """
     await connection.execute(
-        "UPDATE step SET epoch = $3 WHERE id = $1 AND name = $2 AND state = 'i'",
+        "INSERT INTO step AS s (id, name, state, epoch) VALUES ($1, $2, 'i', $3)"
+        " ON CONFLICT (id, name) DO UPDATE SET epoch = excluded.epoch WHERE s.state = 'i'",
         invocation,
         name,
         epoch,

@@ -3,12 +3,14 @@
 import argparse
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from gateway.cli.command import Command
 from gateway.cli.connect import open_database
 from gateway.cli.environment import settings_here
-from gateway.cli.output import print_json, print_table
+from gateway.cli.output import local_time, print_json, print_table
 from gateway.cli.progress import Progress
 from runtime.errors import ConfigurationError
 from runtime.host.keys import keep, kept_here
@@ -16,12 +18,14 @@ from runtime.host.layout import Layout
 from runtime.keys import ring_of
 from runtime.settings import Settings
 from state.audit import record
+from state.backup.records import Kept, call_gone, kept_backups, needs
 from state.database import Database
 from state.keyring import KeyRing, new_key, without
 from state.keys import START, KeyUse, count_old, key_uses, needing, reseal, unopened
 
 ACTIONS = ("status", "new", "rotate", "retire", "verify")
 ACTOR = "cli"
+SHOWN = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--install",
         action="store_true",
         help="new, retire: change the ring that `nexus up` keeps for this machine",
+    )
+    parser.add_argument(
+        "--backups-gone",
+        action="store_true",
+        help="retire: nobody keeps the back-ups that need this key",
     )
     parser.add_argument("--json", action="store_true")
 
@@ -59,38 +68,54 @@ async def _run(args: argparse.Namespace, environ: Mapping[str, str], settings: S
             return await _verify(database, ring, args)
         async with database.engine() as connection:
             uses = await key_uses(connection)
+            kept = await kept_backups(connection)
         if args.action == "retire":
-            return await _retire(database, settings, ring, uses, args)
-    return _status(ring, uses, args.json)
+            return await _retire(database, settings, ring, uses, kept, args)
+    return _status(ring, uses, kept, args.json)
 
 
-def _status(ring: KeyRing, uses: list[KeyUse], as_json: bool) -> int:
-    rows: list[tuple[str, str, int, list[str]]] = [
-        (kid, "seals" if kid == ring.first else "opens", needing(uses, ring, kid), [])
-        for kid in ring.ids()
-    ]
-    rows += [
-        (use.key_id, "missing", use.credentials, use.shops)
-        for use in uses
-        if not ring.knows(use.key_id)
-    ]
+class Row(NamedTuple):
+    """One key, as people see it."""
+
+    key: str
+    role: str
+    """`seals`, `opens`, or `missing` although something needs it."""
+    credentials: int
+    backups: int
+    """That need it, as far as they were made or restored here."""
+    oldest_backup: datetime | None
+    shops: list[str]
+    """Whose credentials are sealed without it."""
+
+
+def _status(ring: KeyRing, uses: list[KeyUse], kept: list[Kept], as_json: bool) -> int:
+    rows = []
+    for kid in ring.ids():
+        found = [one.made_at for one in kept if needs(one, ring, kid)]
+        role = "seals" if kid == ring.first else "opens"
+        oldest = min(found, default=None)
+        rows.append(Row(kid, role, needing(uses, ring, kid), len(found), oldest, []))
+    for use in uses:
+        if not ring.knows(use.key_id):
+            found = [one.made_at for one in kept if use.key_id in one.key_ids]
+            oldest = min(found, default=None)
+            missing = Row(use.key_id, "missing", use.credentials, len(found), oldest, use.shops)
+            rows.append(missing)
     if as_json:
-        print_json(
-            [dict(zip(("key", "role", "credentials", "shops"), row, strict=True)) for row in rows]
-        )
+        print_json([row._asdict() for row in rows])
     else:
         print_table(
-            ("KEY", "ROLE", "CREDENTIALS", "SHOPS"),
-            [(kid, role, count, ", ".join(shops)) for kid, role, count, shops in rows],
+            ("KEY", "ROLE", "CREDENTIALS", "BACK-UPS", "OLDEST", "SHOPS"),
+            [(*row[:4], local_time(row.oldest_backup), ", ".join(row.shops)) for row in rows],
         )
-        if any(role == "opens" and count for _, role, count, _ in rows):
+        if any(row.role == "opens" and row.credentials for row in rows):
             print("\nSeal everything with the first key: nexus keys rotate")
-        if any(role == "missing" for _, role, _, _ in rows):
+        if any(row.role == "missing" for row in rows):
             print(
                 "\nPut the missing keys back into ENCRYPTION_KEY, or enter those secrets again:"
                 " nexus channels add, nexus apps add."
             )
-    return 1 if any(role == "missing" for _, role, _, _ in rows) else 0
+    return 1 if any(row.role == "missing" for row in rows) else 0
 
 
 def _new(settings: Settings, args: argparse.Namespace) -> int:
@@ -155,6 +180,7 @@ async def _retire(
     settings: Settings,
     ring: KeyRing,
     uses: list[KeyUse],
+    kept: list[Kept],
     args: argparse.Namespace,
 ) -> int:
     kid = ring.named(args.key)
@@ -165,18 +191,27 @@ async def _retire(
     if left := needing(uses, ring, kid):
         print(f"{left} credentials still need key {kid}. First: nexus keys rotate")
         return 1
+    backups = [one for one in kept if needs(one, ring, kid)]
+    if backups and not args.backups_gone:
+        print(f"{len(backups)} back-ups need key {kid}: without it, their credentials stay sealed.")
+        for one in backups[:SHOWN]:
+            print(f"  {local_time(one.made_at)}  {one.file}")
+        print(f"Delete them, or keep the key; then: nexus keys retire {kid} --backups-gone")
+        return 1
     if args.dry_run:
         print(f"No credential needs key {kid}.")
         return 0
     async with database.engine() as connection, connection.transaction():
-        await record(connection, actor=ACTOR, action="keys.retire", subject=kid)
+        await call_gone(connection, backups)
+        detail = {"backups_gone": len(backups)}
+        await record(connection, actor=ACTOR, action="keys.retire", subject=kid, detail=detail)
     if args.install:
         layout = Layout.at(settings.state_dir)
         keep(layout, "encryption_key", without(_kept(layout), kid))
         print(f"Key {kid} left this machine's ring; the next start is without it.")
     else:
         print(f"No credential needs key {kid}: take it out of ENCRYPTION_KEY.")
-    print("Keep it somewhere safe for as long as you keep back-ups made before now.")
+    print("Keep it for as long as you keep copies of older back-ups somewhere else.")
     return 0
 
 

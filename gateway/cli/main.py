@@ -30,6 +30,8 @@ COMMANDS = {
     "channels": "list a shop's WhatsApp numbers; add, stop, resume one",
     "keys": "the keys that seal credentials: show, new, rotate, retire, verify",
     "domains": "list shops' own domains; add or remove one",
+    "backup": "write one file with everything, while it runs",
+    "restore": "bring back what a back-up holds",
     "invoke": "run a function and print its result",
     "functions": "list the functions",
     "invocations": "list invocations",

@@ -92,9 +92,26 @@ RETURNS bigint LANGUAGE sql AS $$
     RETURNING c.conversation_id
 $$;
 
+-- A message that came again after a restore: a person looks at the conversation.
+CREATE OR REPLACE FUNCTION answered_perhaps(shop int, chat bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE conversation SET holder = 'person',
+        held_reason = coalesce(held_reason,
+                               'written before a back-up was restored; may have been answered already')
+    WHERE tenant = shop AND conversation_id = chat AND holder = 'agent';
+    IF FOUND THEN
+        INSERT INTO change (tenant, topic, ids) VALUES (shop, 'conversation', ARRAY[chat]);
+        INSERT INTO alert (tenant, kind, subject, message) VALUES (shop, 'restored', shop,
+            'Messages came that were written before a back-up was restored. They may have been'
+            ' answered already, so a person has those conversations: nexus conversations.')
+        ON CONFLICT (kind, subject) WHERE resolved_at IS NULL DO NOTHING;
+    END IF;
+END $$;
+
 -- Store messages of shoppers (parallel arrays; `ats` NULL: no sensible time, take now). Returns one
 -- row for each that is new: its place (from 1), conversation, contact, and whether it asks for an
--- answer.
+-- answer. What was written before the end of a life that is gone, and comes after a back-up of it was
+-- restored, may have been answered in that life: it is a person's.
 CREATE OR REPLACE FUNCTION take_messages(
     shop int, lines int[], phones text[], bsuids text[], names text[], wamids text[], kinds text[],
     bodies text[], contents text[], ats timestamptz[], asks boolean[]
@@ -109,6 +126,7 @@ DECLARE
     chat bigint;
     stored bigint;
     new_ids bigint[] := '{}';
+    gone timestamptz := (SELECT max(stopped_at) FROM restoration);
 BEGIN
     FOR m IN
         SELECT * FROM unnest(lines, phones, bsuids, names, wamids, kinds, bodies, contents, ats, asks)
@@ -136,6 +154,10 @@ BEGIN
         UPDATE conversation SET last_at = greatest(last_at, said),
                window_until = greatest(window_until, said + interval '24 hours')
         WHERE tenant = shop AND conversation_id = chat;
+        IF m.asks AND said <= gone THEN
+            PERFORM answered_perhaps(shop, chat);
+            m.asks := false;
+        END IF;
         new_ids := new_ids || stored;
         place := m.place; conversation := chat; contact := person; asked := m.asks;
         RETURN NEXT;

@@ -105,8 +105,10 @@ def test_keys_are_shown_sealed_anew_and_retired(stack: RunningStack, tmp_path: P
     token = tmp_path / "token"
     token.write_text("access-token-of-meta\n")
     stack.run("apps", "add", "rotating", "--secret-file", str(token))
+    file = tmp_path / "a.backup"
+    assert stack.run("backup", str(file)).returncode == 0
     (only,) = json.loads(stack.run("keys", "--json").stdout)
-    assert (only["role"], only["credentials"] > 0) == ("seals", True)
+    assert (only["role"], only["credentials"] > 0, only["backups"]) == ("seals", True, 1)
 
     old = (stack.state / "secrets" / "encryption_key").read_text().strip()
     new = json.loads(stack.run("keys", "new", "--json").stdout)
@@ -116,7 +118,11 @@ def test_keys_are_shown_sealed_anew_and_retired(stack: RunningStack, tmp_path: P
     assert "First: nexus keys rotate" in refused.stdout
     turned = json.loads(stack.run("keys", "rotate", "--batch", "1", "--json", settings=ring).stdout)
     assert turned["resealed"] == turned["old"] == only["credentials"]
-    assert stack.run("keys", "retire", only["key"], settings=ring).returncode == 0
+    retire = ("keys", "retire", only["key"])
+    kept = stack.run(*retire, settings=ring)
+    assert kept.returncode == 1
+    assert str(file) in kept.stdout
+    assert stack.run(*retire, "--backups-gone", settings=ring).returncode == 0
     alone = {"ENCRYPTION_KEY": new["entry"]}
     verified = stack.run("keys", "verify", settings=alone)
     assert f"{only['credentials']} of {only['credentials']} credentials open" in verified.stdout

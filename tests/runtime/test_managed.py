@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -10,8 +11,11 @@ from pydantic import SecretStr
 from runtime import Context, Event, function
 from runtime.host.postgres import Postgres
 from runtime.settings import Settings
+from state.backup.load import found_in
 from state.database import Database
 from state.migrate import migrate, pending
+from state.shops import open_shop, shop_details
+from tests.backups import back_up, bring_back
 from tests.conftest import statement
 from tests.runtime.harness import working
 
@@ -58,3 +62,22 @@ async def test_without_roles_nothing_stays_pending(plain_dsn: str) -> None:
     await migrate(plain_dsn)
     assert await pending(plain_dsn) == []
     assert await migrate(plain_dsn) == []
+
+
+@pytest.mark.parametrize("roles", [False, True], ids=["without roles", "with roles"])
+async def test_an_ordinary_user_backs_up_and_restores(
+    postgres_server: Postgres, plain_dsn: str, tmp_path: Path, roles: bool
+) -> None:
+    if roles:  # row level security binds the owner of the tables, too
+        user = plain_dsn.rpartition("@")[0].rpartition("/")[2].partition(":")[0]
+        await statement(postgres_server, f"GRANT nexus_engine, nexus_app TO {user}")
+    await migrate(plain_dsn)
+    database = await Database.open(plain_dsn, application="test")
+    assert database.roles == roles
+    await open_shop(database, "uno")
+    await back_up(plain_dsn, tmp_path / "a.backup")
+    await open_shop(database, "dos")
+    await bring_back(tmp_path / "a.backup", plain_dsn)
+    assert [one.name for one in await shop_details(database)] == ["uno"]
+    assert (await found_in(plain_dsn)).shops == ["uno"]
+    await database.aclose()
