@@ -39,6 +39,8 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
             raise ConfigurationError("name the functions to serve, or those not to: not both")
         others = {registry.named(name).name for name in args.others}
         wanted = [each.name for each in registry if each.name not in others]
+        if not wanted:  # which would mean all of them
+            raise ConfigurationError("--except leaves no function to serve")
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(
             work(

@@ -6,6 +6,7 @@ has to be replaced replaced: what docs/operate.md tells an operator to do.
 
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -46,7 +47,7 @@ class Systemd:
             "systemd", "/opt/nexus", checkout, {}, resolver=deployment.resolver, read_only=False
         )
         self.root = self.box.root
-        self.cgroup = _hierarchy() / f"nexus-play-{os.getpid()}"
+        self.cgroup = _hierarchy() / f"nexus-play-{secrets.token_hex(4)}"
         self.logs = self.root / "var/log/nexus"
         self.logs.mkdir()
         self._install()
