@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from runtime.errors import ConfigurationError
 
@@ -48,6 +48,11 @@ class Settings(BaseModel):
         alias="NEXUS_GATEWAY_FD",
         description="A listening socket handed down by the supervisor, instead of GATEWAY_ADDR.",
     )
+    embedded: str | None = Field(
+        None,
+        alias="NEXUS_EMBEDDED",
+        description="Servers `nexus up` may run itself in production: `postgres,redis,chroma`.",
+    )
     postgres_dsn: SecretStr | None = Field(
         None, alias="POSTGRES_DSN", description="External Postgres (15 or newer)."
     )
@@ -55,7 +60,9 @@ class Settings(BaseModel):
         None, alias="REDIS_URL", description="External Redis or Valkey (6.2 or newer)."
     )
     chroma_url: str | None = Field(
-        None, alias="CHROMA_URL", description="External Chroma server, e.g. http://chroma:8000."
+        None,
+        alias="CHROMA_URL",
+        description="External Chroma server: `http://chroma:8000`, or host:port.",
     )
     encryption_key: SecretStr | None = Field(
         None,
@@ -239,14 +246,22 @@ class Settings(BaseModel):
         "info", alias="NEXUS_LOG_LEVEL", description="The least severity that is logged."
     )
 
+    @field_validator("chroma_url")
+    @classmethod
+    def _with_scheme(cls, value: str | None) -> str | None:
+        return value if value is None or "://" in value else f"http://{value}"  # a host:port
+
     @property
     def production(self) -> bool:
         """Whether guessing and making secrets is forbidden."""
         return self.environment == "production"
 
 
-def load_settings(environ: Mapping[str, str]) -> Settings:
+def load_settings(environ: Mapping[str, str], *, keyless: bool = False) -> Settings:
     """Read settings from an environment.
+
+    `keyless` is for programs that reach no server of ours and need no secret, so that nobody has
+    to give them any: Caddy, Chroma.
 
     An empty value counts as not set. A `NEXUS_…` variable that no setting knows is refused
     with the nearest name, since a typo in a setting is otherwise found at three in the morning.
@@ -261,19 +276,38 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ConfigurationError(f"{variable} is not a setting{hint}")
     values = {name: value for name in known if (value := environ.get(name))}
+    if given := environ.get(PLATFORM_ADDRESS):
+        values.setdefault("API_BASE_URL", given)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigurationError(f"{first['loc'][0]}: {first['msg']}") from None
-    missing = [name for name in REQUIRED_IN_PRODUCTION if name not in values]
-    if settings.production and missing:
+    excused = _embedded(settings.embedded or "")
+    missing = [name for name in REQUIRED_IN_PRODUCTION if name not in values.keys() | excused]
+    if settings.production and missing and not keyless:
         raise ConfigurationError(
             f"NEXUS_ENV=production needs {', '.join(missing)}: set what is missing;"
             " nothing is made up in production"
         )
     return settings
 
+
+def _embedded(text: str) -> frozenset[str]:
+    """Return the addresses that need not be given, since that server is run here."""
+    names = text.replace(",", " ").split()
+    for name in names:
+        if name not in EMBEDDED:
+            raise ConfigurationError(
+                f"NEXUS_EMBEDDED: {name!r} is none of {', '.join(EMBEDDED)}; separate with commas"
+            )
+    return frozenset(EMBEDDED[name] for name in names)
+
+
+PLATFORM_ADDRESS = "RENDER_EXTERNAL_URL"
+"""A platform's own word for where we are reached, when nobody set API_BASE_URL."""
+
+EMBEDDED = {"postgres": "POSTGRES_DSN", "redis": "REDIS_URL", "chroma": "CHROMA_URL"}
 
 REQUIRED_IN_PRODUCTION = (
     "POSTGRES_DSN",

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, environ: Mapping[str, str]) -> NoReturn:
     """Replace this process by Caddy; its environment holds no secret of ours."""
-    settings = load_settings(environ)
+    settings = load_settings(environ, keyless=True)
     program = str(caddy())
     environment = caddy_environment(settings, environ)
     configuration = ["--config", str(HOME / "Caddyfile"), "--adapter", "caddyfile"]

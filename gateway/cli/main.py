@@ -17,6 +17,7 @@ DONE, FAILED, USAGE, AWAY, CONFIGURATION = 0, 1, 2, 69, 78
 INTERRUPTED = 130
 
 COMMANDS = {
+    "install": "install what the others need, and stop (for build steps)",
     "up": "start everything here, and stop it with Ctrl-C",
     "status": "show what runs, and how it does",
     "scale": "what functions have to do, and how many processes they get",
@@ -48,6 +49,7 @@ COMMANDS = {
     "work": "run a worker (a Procfile line)",
     "clock": "start cron functions at their times (a Procfile line)",
     "edge": "run Caddy (a Procfile line)",
+    "chroma": "run Chroma (where no other server keeps the vectors)",
     "migrate": "bring the database to this version",
 }
 """Command and summary; the module of the same name is imported only when it runs."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from gateway.cli.command import Command
 from gateway.cli.environment import settings_here
+from runtime.errors import ConfigurationError
 from runtime.logs import configure_logging
 from runtime.registry import load_registry
 
@@ -13,6 +14,14 @@ from runtime.registry import load_registry
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("functions", nargs="*", metavar="FUNCTION", help="default: all")
+    parser.add_argument(
+        "--except",
+        dest="others",
+        nargs="+",
+        default=[],
+        metavar="FUNCTION",
+        help="all but these, which have processes of their own",
+    )
     parser.add_argument("--clock", action="store_true", help="also start cron functions")
     parser.add_argument("--quarantine", action="store_true", help=argparse.SUPPRESS)
 
@@ -24,12 +33,20 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     settings = settings_here(environ)
     configure_logging(settings)
     registry = load_registry(settings.functions)
+    wanted = args.functions
+    if args.others:
+        if wanted:
+            raise ConfigurationError("name the functions to serve, or those not to: not both")
+        others = {registry.named(name).name for name in args.others}
+        wanted = [each.name for each in registry if each.name not in others]
+        if not wanted:  # which would mean all of them
+            raise ConfigurationError("--except leaves no function to serve")
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(
             work(
                 settings,
                 registry,
-                args.functions,
+                wanted,
                 clock=args.clock,
                 quarantine=args.quarantine,
             )

@@ -2,7 +2,7 @@
 
 We call the server inside its library directly: a third of the memory of `chroma run`, which loads
 everything its client could need (36 instead of 99 MB), and ready in a tenth of the time.
-It knows no passwords, so it listens on loopback only.
+It knows no passwords, so it listens on loopback, or on a private network where asked to.
 """
 
 import signal
@@ -24,11 +24,12 @@ class Chroma:
 
     folder: Path
     port: int
+    host: str = LOOPBACK
 
     @property
     def url(self) -> str:
         """Its address."""
-        return f"http://{LOOPBACK}:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def prepare(self) -> None:
         """Check that it is installed; it makes its files by itself."""
@@ -36,7 +37,7 @@ class Chroma:
 
     def program(self) -> Program:
         """Return the server as a program."""
-        where = ("--path", str(self.folder), "--host", LOOPBACK, "--port", str(self.port))
+        where = ("--path", str(self.folder), "--host", self.host, "--port", str(self.port))
         return Program(
             "chroma",
             (sys.executable, "-I", "-c", SERVE, "run", *where),

@@ -43,6 +43,31 @@ def test_production_refuses_to_guess(missing: str) -> None:
     assert load_settings(COMPLETE).production
 
 
+def test_production_may_run_servers_itself_where_that_is_said() -> None:
+    servers = {"POSTGRES_DSN", "REDIS_URL", "CHROMA_URL"}
+    environ = {name: value for name, value in COMPLETE.items() if name not in servers}
+    settings = load_settings({**environ, "NEXUS_EMBEDDED": "postgres, redis,chroma"})
+    assert (settings.production, settings.postgres_dsn) == (True, None)
+    with pytest.raises(ConfigurationError, match="needs CHROMA_URL:"):
+        load_settings({**environ, "NEXUS_EMBEDDED": "postgres,redis"})
+    with pytest.raises(ConfigurationError, match="'chrome' is none of postgres, redis, chroma"):
+        load_settings({**environ, "NEXUS_EMBEDDED": "postgres,redis,chrome"})
+
+
+def test_programs_that_need_no_secret_are_not_asked_for_one() -> None:
+    assert load_settings({"NEXUS_ENV": "production"}, keyless=True).production
+
+
+def test_what_a_platform_says_about_itself_is_understood() -> None:
+    settings = load_settings(
+        {"CHROMA_URL": "chroma:8001", "RENDER_EXTERNAL_URL": "https://nexus.onrender.com"}
+    )
+    assert settings.chroma_url == "http://chroma:8001"
+    assert settings.api_base_url == "https://nexus.onrender.com"
+    own = {"API_BASE_URL": "https://api.shop.example", "RENDER_EXTERNAL_URL": "https://x"}
+    assert load_settings(own).api_base_url == "https://api.shop.example"
+
+
 def test_secrets_do_not_show() -> None:
     assert "x" * 40 not in repr(load_settings({**COMPLETE, "CHROMA_URL": "http://c"}))
 
