@@ -7,6 +7,7 @@ running function that emits five chunks a second, followed over a connection of 
 import argparse
 import asyncio
 import json
+import os
 import statistics
 from urllib.parse import urlsplit
 
@@ -117,11 +118,14 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=STREAMS)
     parser.add_argument("--rate", type=float, default=CHUNKS_PER_SECOND, help="chunks a second")
     args = parser.parse_args()
+    others = os.getloadavg()[0]  # on a machine that others load, the ratio says little
+    print(f"load of this machine before: {others:.1f} on {os.cpu_count()} cores", flush=True)
     with (
         stack(NEXUS_FUNCTIONS=FUNCTIONS) as running,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        print(json.dumps(runner.run(measure(running, args))))
+        found = runner.run(measure(running, args))
+    print(json.dumps({**found, "load_before": round(others, 1)}))
 
 
 if __name__ == "__main__":

@@ -86,7 +86,10 @@ def _operation(function: Function[Any]) -> dict[str, Any]:
             },
         },
         "responses": {
-            "200": {"description": "The result", "content": {"application/json": {"schema": {}}}},
+            "200": {
+                "description": "The result; or, for who accepts it, the stream",
+                "content": {"application/json": {"schema": {}}, **STREAM},
+            },
             "202": {"description": "Stored; ask at Location"},
             **{status: _problem(text) for status, text in PROBLEMS.items()},
         },
@@ -101,11 +104,12 @@ def _look(function: Function[Any]) -> dict[str, Any]:
         "parameters": [
             {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}},
             _header("Prefer", "`wait=N`: answer once it has ended, or N seconds later"),
+            _header("Last-Event-ID", "Of a stream: go on behind this event"),
         ],
         "responses": {
             "200": {
-                "description": "The invocation",
-                "content": {"application/json": {"schema": schema}},
+                "description": "The invocation; or, for who accepts it, its stream",
+                "content": {"application/json": {"schema": schema}, **STREAM},
             },
             "401": _problem(PROBLEMS["401"]),
             "404": _problem("No such invocation of this function"),
@@ -125,6 +129,15 @@ def _problem(description: str) -> dict[str, Any]:
     }
 
 
+STREAM = {
+    "text/event-stream": {
+        "schema": {
+            "type": "string",
+            "description": "Unnamed events are what it emits, as JSON; `restart`: forget what came"
+            " before; `done`, `dead` or `cancelled` is the last; `reconnect`: come back at once",
+        }
+    }
+}
 PROBLEM = {
     "type": "object",
     "description": "Problem details, RFC 9457",

@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from gateway.live import COME_BACK, HEARTBEAT_SECONDS
 from gateway.problems import Problem
 from gateway.services import Services
-from runtime.streams import Emitted, Ended, Follower, Restarted, Told, parse_cursor
+from runtime.follower import Emitted, Ended, Follower, Restarted, Told, parse_cursor
 from state.ids import public_id
 
 MEDIA_TYPE = "text/event-stream"

@@ -23,7 +23,8 @@ STREAM_LIMIT_BYTES = 16_000_000
 """Of all chunks of one attempt."""
 REST_TIMES = 4
 """Storing chunks keeps its line to Postgres busy for a fifth of the time at most."""
-STORE_AT_MOST = 200
+STORE_AT_MOST = 50
+"""So many attempts go on between two looks at other work of this process."""
 
 
 class Stream:

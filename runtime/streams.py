@@ -6,16 +6,13 @@ as long as that took, so many streams make large reads, not many.
 """
 
 import asyncio
-import re
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from typing import TypeAlias
 
+from runtime.follower import CHUNKS_AT_ONCE, Follower
 from runtime.logs import Log
-from runtime.replies import STATES
 from state.chunks import Position, Row, read_chunks
 from state.database import ENGINE, PLANNER, Connection, Database, connect
 from state.errors import StateFault, translated
@@ -24,108 +21,8 @@ log = Log("streams")
 
 LOOK_SECONDS = 1.0
 REST_TIMES = 4
-FOLLOWERS_AT_ONCE = 100
-CHUNKS_AT_ONCE = 100
-"""Of one stream in one read; nothing more is read before its follower has taken these."""
-
-CURSOR = re.compile(r"(\d{1,18})\.(\d{1,9})")
-
-
-@dataclass(frozen=True)
-class Emitted:
-    """A chunk."""
-
-    cursor: str
-    """Follow from here to get what came after."""
-    data: str
-    """JSON."""
-
-
-@dataclass(frozen=True)
-class Restarted:
-    """Another attempt has begun to emit: what came before does not count any more."""
-
-    cursor: str
-
-
-@dataclass(frozen=True)
-class Ended:
-    """The invocation has ended; nothing comes after this."""
-
-    cursor: str
-    state: str
-    """done, dead or cancelled."""
-    result: str | None
-    """JSON of a done one."""
-    error: str | None
-    """The reason of the others."""
-
-
-Told: TypeAlias = Emitted | Restarted | Ended
-
-
-def parse_cursor(text: str) -> tuple[int, int]:
-    """Return epoch and place.
-
-    Raises:
-        ValueError: it is no cursor.
-    """
-    found = CURSOR.fullmatch(text)
-    if found is None:
-        raise ValueError(f"{text[:40]!r} is no place in a stream")
-    return int(found[1]), int(found[2])
-
-
-class Follower:
-    """Somebody who follows one invocation."""
-
-    def __init__(self, streams: "Streams", invocation: int, epoch: int, place: int) -> None:
-        self.invocation, self.epoch, self.place = invocation, epoch, place
-        self.due = True
-        """Whether there may be more than was read."""
-        self.told: list[Told] = []
-        self.news = asyncio.Event()
-        """Set when there is something to take, or when somebody wants the follower to look up."""
-        self._streams = streams
-
-    def take(self) -> list[Told]:
-        """Return what came since the last time, in order; may be empty."""
-        told, self.told = self.told, []
-        self.news.clear()
-        if told and self.due:
-            self._streams.wake.set()
-        return told
-
-    def give(self, rows: list[Row]) -> None:
-        """Take in what was read."""
-        count = 0
-        for row in rows:
-            if row.state is None:
-                self._step(row.epoch)
-                self.place = row.place or 0
-                self.told.append(Emitted(f"{self.epoch}.{self.place}", row.data or "null"))
-                count += 1
-            elif count < CHUNKS_AT_ONCE:  # else there may be more before the end
-                good = row.state == b"d"
-                if good and row.epoch > self.epoch:  # by an attempt that emitted nothing
-                    self._step(row.epoch)
-                end = Ended(
-                    f"{self.epoch}.{self.place}",
-                    STATES[row.state],
-                    row.data if good else None,
-                    None if good else row.data,
-                )
-                self.told.append(end)
-        self.due |= count == CHUNKS_AT_ONCE
-        if self.told:
-            self.news.set()
-
-    def _step(self, epoch: int) -> None:
-        """Go on to the attempt of this epoch."""
-        if epoch != self.epoch:
-            if self.place:
-                self.told.append(Restarted(f"{epoch}.0"))
-            self.epoch, self.place = epoch, 0
+FOLLOWERS_AT_ONCE = 25
+"""So many are served between two looks at other work of this process."""
 
 
 class Streams:
@@ -135,7 +32,7 @@ class Streams:
         self._database = database
         self._followers: defaultdict[int, set[Follower]] = defaultdict(set)
         self._reader: asyncio.Task[None] | None = None
-        self.wake = asyncio.Event()
+        self._wake = asyncio.Event()
 
     @property
     def count(self) -> int:
@@ -147,11 +44,11 @@ class Streams:
         self, invocation: int, after: tuple[int, int] = (0, 0)
     ) -> AsyncIterator[Follower]:
         """Follow an invocation from a place on; from the beginning of its newest attempt."""
-        follower = Follower(self, invocation, *after)
+        follower = Follower(invocation, *after, self._wake)
         self._followers[invocation].add(follower)
         if self._reader is None:
             self._reader = asyncio.create_task(self._read())
-        self.wake.set()
+        self._wake.set()
         try:
             yield follower
         finally:
@@ -164,7 +61,7 @@ class Streams:
         for invocation in invocations:
             for follower in self._followers.get(invocation, ()):
                 follower.due = True
-                self.wake.set()
+                self._wake.set()
 
     def look_up(self) -> None:
         """Have every follower look up from waiting, for instance because the process stops."""
@@ -212,10 +109,10 @@ class Streams:
         """Return when there may be something to read."""
         try:
             async with asyncio.timeout(LOOK_SECONDS if self._followers else None):
-                await self.wake.wait()
+                await self._wake.wait()
         except TimeoutError:
             self.look(list(self._followers))
-        self.wake.clear()
+        self._wake.clear()
 
     async def _look(self, connection: Connection) -> None:
         due = [each for each in self._all() if each.due and not each.told]

@@ -4,7 +4,8 @@ import json
 import sys
 
 from gateway.cli.output import safe
-from runtime.streams import Emitted, Ended, Restarted, Streams, Told
+from runtime.follower import Emitted, Ended, Restarted, Told
+from runtime.streams import Streams
 
 
 class Printer:

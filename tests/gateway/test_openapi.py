@@ -17,6 +17,10 @@ async def test_every_function_is_described_with_its_event(
         schema = document["components"]["schemas"][reference.rpartition("/")[2]]
         assert set(schema["properties"]) == set(function.event_type.model_fields)
         assert schema["additionalProperties"] is False
+        assert set(operation["responses"]["200"]["content"]) == {
+            "application/json",
+            "text/event-stream",
+        }
     assert len(document["paths"]) == len(registry.functions) * len(routes)
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from gateway.cli.main import main
 from gateway.cli.streaming import Printer
+from runtime.follower import Emitted, Ended, Restarted
 from runtime.settings import Settings
-from runtime.streams import Emitted, Ended, Restarted
 from tests.runtime.harness import environment
 
 

@@ -10,9 +10,10 @@ import pytest
 from runtime import Context, Event, Retry, function
 from runtime.emitter import CHUNK_LIMIT_BYTES
 from runtime.errors import LeaseLost
+from runtime.follower import Emitted, Ended, Restarted, Told
 from runtime.registry import load_registry
 from runtime.settings import Settings
-from runtime.streams import Emitted, Ended, Restarted, Streams, Told
+from runtime.streams import Streams
 from state.retention import forget_old
 from tests.runtime.harness import Platform, platform, worker_process, working
 from tests.sample.count import Count
