@@ -1,5 +1,7 @@
 """Every deploy file, played by its platform's rules: real servers, real commands, real stops."""
 
+import doctest
+import importlib
 import json
 import os
 import re
@@ -39,7 +41,7 @@ def test_a_form_serves_hides_what_is_private_and_stops_in_its_platforms_time(for
         env={**os.environ, "PYTHONPATH": str(HOME)},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=300,
         check=False,
     )
 
@@ -47,6 +49,11 @@ def test_a_form_serves_hides_what_is_private_and_stops_in_its_platforms_time(for
     for service in json.loads(done.stdout)["services"]:
         assert service["code"] == 0, service
         assert service["stop_seconds"] < service["limit_seconds"], service
+
+
+@pytest.mark.parametrize("name", ["checkout", "stage", "systemd"])
+def test_examples_are_true(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(f"tests.play.{name}")).failed == 0
 
 
 def variables() -> dict[str, set[str]]:

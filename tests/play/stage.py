@@ -18,7 +18,7 @@ from tests.play.doors import look, serves
 from tests.play.names import resolving
 from tests.servers import running
 
-READY_SECONDS = 60
+READY_SECONDS = 120
 ONCE_SECONDS = 60
 GRACE_SECONDS = 5
 """After its time a platform kills; here it is only waited for a little longer, to say how long."""
@@ -73,7 +73,7 @@ class Stage:
             self.running[service.name] = self.boxes[service.name].start(
                 service.command, service.environment, log
             )
-        while not serves(self.deployment):
+        while not (serves(self.deployment) and self._all_obey()):
             for name, process in self.running.items():
                 if process.poll() is not None:
                     raise Failed(f"{name} ended with {process.returncode}\n{self.output(name)}")
@@ -124,11 +124,30 @@ class Stage:
         files = sorted(self.logs.glob(f"{name}.log"))
         return "\n".join(f"--- {file.stem}\n{file.read_text()[-1500:]}" for file in files)
 
+    def _all_obey(self) -> bool:
+        """Say whether every process has come so far that it knows its stop signal."""
+        known = {service.name: service.stop_signal for service in self.deployment.services}
+        return all(
+            catches(Path(f"/proc/{process.pid}/status").read_text(), known[name])
+            for name, process in self.running.items()
+            if process.poll() is None
+        )
+
     def _run(self, service: Service, command: list[str]) -> None:
         log = self.logs / f"{service.name}.log"
         process = self.boxes[service.name].start(command, service.environment, log)
         if process.wait(ONCE_SECONDS):
             raise Failed(f"{command} ended with {process.returncode}\n{self.output()}")
+
+
+def catches(status: str, number: int) -> bool:
+    """Say whether a process has a handler for a signal, from what the kernel says of it.
+
+    >>> catches("SigCgt:\\t0000000000004002\\n", 15), catches("SigCgt:\\t0000000000000002\\n", 15)
+    (True, False)
+    """
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
 
 
 def volume(name: str) -> Path:

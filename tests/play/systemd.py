@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from runtime.host.layout import HOME
 from tests.play.boxes import STAGE, Box, NoBoxes, mount
 from tests.play.deployment import SECRETS, Deployment
 from tests.play.doors import look, serves
-from tests.play.stage import READY_SECONDS, Failed, Played
+from tests.play.stage import READY_SECONDS, Failed, Played, catches
 
 UNITS = HOME / "deploy/systemd"
 PROGRAM = "/lib/systemd/systemd"
@@ -105,12 +106,11 @@ class Systemd:
                 env={"PATH": os.environ["PATH"]},
                 start_new_session=True,
             )
-        while not serves(self.deployment):
+        while not (serves(self.deployment) and self._all_obey()):
             if self.process.poll() is not None or time.monotonic() - began > READY_SECONDS:
                 raise Failed(f"not ready after {time.monotonic() - began:.0f} s\n{self.output()}")
             time.sleep(0.1)
-        listed = self.told("show", "nexus.target", "--property=Wants", "--value")
-        for unit in sorted(name for name in listed.split() if name.endswith(".service")):
+        for unit in self._units():
             self.played[unit] = Played(unit, ready_seconds=time.monotonic() - began)
 
     def ask(self) -> None:
@@ -136,6 +136,19 @@ class Systemd:
             played.code = int(said["ExecMainStatus"])
             if said["Result"] != "success" or played.code or said["ActiveState"] != "inactive":
                 raise Failed(f"{unit}: {said} after {played.stop_seconds:.1f} s\n{self.output()}")
+
+    def _units(self) -> list[str]:
+        listed = self.told("show", "nexus.target", "--property=Wants", "--value")
+        return sorted(name for name in listed.split() if name.endswith(".service"))
+
+    def _all_obey(self) -> bool:
+        """Say whether every process has come so far that it knows its stop signal."""
+        for unit in self._units():
+            pid = self.told("show", unit, "--property=MainPID", "--value")
+            status = self.inside("cat", f"/proc/{pid}/status")
+            if "SigCgt:" not in status or not catches(status, signal.SIGTERM):
+                return False
+        return True
 
     def _paths(self) -> list[str]:
         found = (self.root / "etc/systemd/system").glob("nexus*")
