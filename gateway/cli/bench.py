@@ -20,14 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Run a script of bench/; its last line is one JSON object."""
-    scripts = {path.stem: path for path in sorted(FOLDER.glob("[a-z]*.py"))}
+    scripts = {path.stem: path for path in FOLDER.glob("[a-z]*.py")}
+    scripts |= {path.parent.name: path for path in FOLDER.glob("[a-z]*/__main__.py")}
     if args.name is None:
-        for name, path in scripts.items():
+        for name, path in sorted(scripts.items()):
             summary = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
             print(f"  {name:<16} {summary.partition(chr(10))[0]}")
         return 0
     if args.name not in scripts:
-        names = ", ".join(scripts) or "none yet"
+        names = ", ".join(sorted(scripts)) or "none yet"
         print(f"nexus: there is no bench {args.name!r}; there are: {names}", file=sys.stderr)
         return 2
     quick = ["--quick"] if args.quick else []
