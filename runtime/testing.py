@@ -20,7 +20,6 @@ from runtime.context import Context, Shop, Transaction
 from runtime.errors import StepError
 from runtime.event import Event, encode, validate
 from runtime.function import Function
-from runtime.logs import Log
 from runtime.settings import Settings, load_settings
 from state.keyring import SealedSecret
 
@@ -56,13 +55,12 @@ class Trial:
         asked = _Asked(self.steps, self._settings)
         timeout = self._function.policy.timeout
         context = Context(
-            invocation="inv_0000000000000",
+            number=0,
             function=self._function.name,
             attempt=self._attempt,
             epoch=self._attempt,
             shop=self._shop,
             deadline=asyncio.get_running_loop().time() + timeout,
-            log=Log("trial"),
             platform=asked,
             merged=merged,
         )
