@@ -108,8 +108,9 @@ class Pool:
     def taken(self, turned: Turn, finished: list[Finish], wanted: list[Wanted]) -> None:
         """Take in what a turn gave; `finished` and `wanted` are what it was asked."""
         for attempt, finish in self._stored(finished):
-            # What is due at once was stored later than this turn's time of looking.
-            self.expect(finish.children)
+            if finish.children:
+                # What is due at once was stored later than this turn's time of looking.
+                self.expect(finish.children)
             if finish.delay_seconds:
                 loop = asyncio.get_running_loop()
                 loop.call_later(
