@@ -41,28 +41,20 @@ class Servers:
             **more,
         }
 
+    def dsn_of(self, database: str) -> str:
+        """Return the address of another database."""
+        return self.dsn.replace("/nexus?", f"/{database}?")
+
     def run(self, *statements: str, database: str = "nexus") -> None:
         """Run statements as the owner, each by itself."""
 
         async def _run() -> None:
-            connection = await asyncpg.connect(self.dsn.replace("/nexus?", f"/{database}?"))
+            connection = await asyncpg.connect(self.dsn_of(database))
             for one in statements:
                 await connection.execute(one)
             await connection.close()
 
         asyncio.run(_run())
-
-    def value(self, statement: str) -> object:
-        """Return the first value of a query."""
-
-        async def _ask() -> object:
-            connection = await asyncpg.connect(self.dsn)
-            try:
-                return await connection.fetchval(statement)
-            finally:
-                await connection.close()
-
-        return asyncio.run(_ask())
 
     def empty_redis(self) -> None:
         """Delete everything in Redis."""

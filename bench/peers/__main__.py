@@ -3,103 +3,60 @@
 import argparse
 import json
 import os
-import statistics
-import subprocess
-import sys
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from functools import partial
+from pathlib import Path
 from typing import Any
 
+from bench.peers import chart
 from bench.peers.environments import NotInstalled, python_of
-from bench.peers.measures import Arena, dispatch, enqueue, idle_latency, together, waits
+from bench.peers.intake import OTHERS, intake
+from bench.peers.measures import Arena
 from bench.peers.processes import Place
-from bench.peers.sizes import FULL, Sizes, sizes_of
+from bench.peers.rounds import Found, measure, tell
+from bench.peers.sizes import FULL, sizes_of
 from bench.servers import Servers, servers
 from runtime.settings import load_settings
 
 ROUNDS = 3
+BY_NAME = ("dispatch", "waits_1000", "waits_10000", "idle_latency", "enqueue")
+ALONE = ("dispatch_lanes_1000", "dispatch_lanes_10", "together")
 OTHER_DATABASES = ("procrastinate", "dbos")
 
 
-def tell(text: str) -> None:
-    """Say how far it is, beside the result."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def places(own: Servers, names: list[str]) -> dict[str, Place]:
+def places(own: Servers, names: list[str], cache: Path) -> list[Place]:
     """Return where each contender runs; one that cannot be installed is told and left out."""
-    cache = load_settings(os.environ).state_dir / "cache" / "peers"
-    found = {}
+    found = []
     for name in names:
         try:
             python = python_of(name, cache)
         except NotInstalled as problem:
             tell(f"  {name} is not installed, its figures are null: {problem}")
             continue
-        environment = own.environment(
-            NEXUS_FUNCTIONS="bench.peers.functions", NEXUS_LOG_LEVEL="warning"
-        )
-        if name in OTHER_DATABASES:
-            environment["POSTGRES_DSN"] = own.dsn.replace("/nexus?", f"/{name}?")
-        found[name] = Place(
-            name, python, environment, own.folder / "record", own.folder / f"{name}.log"
-        )
+        database = name if name in OTHER_DATABASES else "nexus"
+        found.append(place_of(own, name, python, database))
     return found
 
 
-class Found:
-    """Every figure of every round; their medians are the result."""
-
-    def __init__(self) -> None:
-        self.values: dict[tuple[str, ...], list[float]] = defaultdict(list)
-
-    def add(self, value: Any, *path: str) -> None:
-        """Add a number, or an object of numbers; None adds nothing."""
-        if isinstance(value, dict):
-            for name, one in value.items():
-                self.add(one, *path, name)
-        elif value is not None:
-            self.values[path].append(value)
-
-    def medians(self) -> dict[str, Any]:
-        """Return the medians, as the JSON is shaped."""
-        shaped: dict[str, Any] = {}
-        for path, values in self.values.items():
-            inner = shaped
-            for name in path[:-1]:
-                inner = inner.setdefault(name, {})
-            inner[path[-1]] = round(statistics.median(values), 3)
-        return shaped
+def place_of(own: Servers, name: str, python: str, database: str) -> Place:
+    """Return where one contender runs."""
+    environment = own.environment(
+        POSTGRES_DSN=own.dsn_of(database),
+        NEXUS_FUNCTIONS="bench.peers.functions",
+        NEXUS_LOG_LEVEL="warning",
+    )
+    log = own.folder / f"{name}.log"
+    return Place(name, python, database, environment, own.folder / "record", log)
 
 
-def measures(arena: Arena, sizes: Sizes) -> Iterator[tuple[Callable[[], Any], list[str]]]:
-    """Give what is measured of a contender, each with its place in the result."""
-    name = arena.place.name
-    yield lambda: dispatch(arena, sizes), ["dispatch", name]
-    yield lambda: idle_latency(arena, sizes.paces), ["idle_latency", name]
-    if sizes.many:
-        yield lambda: enqueue(arena, sizes), ["enqueue", name]
-    for count in sizes.waits:
-        yield partial(waits, arena, count, sizes.seconds), [f"waits_{count}", name]
-    if name == "nexus":
-        yield lambda: dispatch(arena, sizes, "lanes_1000"), ["dispatch_lanes_1000"]
-        yield lambda: dispatch(arena, sizes, "lanes_10"), ["dispatch_lanes_10"]
-        yield lambda: together(arena, sizes), ["together"]
-
-
-def measure(arena: Arena, found: Found, *, quick: bool) -> None:
-    """Measure one contender once; what goes wrong is told, and is null in the result."""
-    for take, path in measures(arena, sizes_of(arena.place.name, quick=quick)):
-        began = time.monotonic()
-        try:
-            value = take()
-        except (RuntimeError, subprocess.TimeoutExpired) as problem:
-            tell(f"  {arena.place.name}, {path[0]}: {problem}")
-            value = None
-        found.add(value, *path)
-        tell(f"  {arena.place.name:<14} {path[0]:<20} {time.monotonic() - began:6.1f} s  {value}")
+def shaped(medians: dict[str, Any]) -> dict[str, Any]:
+    """Return the result with every key; null where a contender cannot, or was not measured."""
+    named = {key: dict.fromkeys(FULL) for key in BY_NAME}
+    for key in BY_NAME:
+        named[key] |= medians.get(key, {})
+    if named["enqueue"]["rq_simple"] is None:  # one queue, two kinds of workers
+        named["enqueue"]["rq_simple"] = named["enqueue"]["rq_worker"]
+    alone = {key: medians.get(key) for key in ALONE}
+    intake = dict.fromkeys(["nexus", *OTHERS]) | medians.get("intake", {})
+    return {**named, **alone, "intake": intake}
 
 
 def main() -> None:
@@ -107,19 +64,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="nexus bench peers", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round, fewer jobs")
     parser.add_argument("--only", default=",".join(FULL), help="names, with commas between them")
-    parser.add_argument("--rounds", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=0, help=f"default: {ROUNDS}; quick: 1")
+    parser.add_argument("--write", action="store_true", help="into docs/: result, table, chart")
     arguments = parser.parse_args()
     rounds = arguments.rounds or (1 if arguments.quick else ROUNDS)
     found = Found()
+    cache = load_settings(os.environ).state_dir / "cache" / "peers"
     with servers() as own:
         for database in OTHER_DATABASES:
             own.run(f"CREATE DATABASE {database}", database="postgres")
-        ready = places(own, arguments.only.split(","))
-        for each in range(rounds):
-            for name, place in ready.items():
-                tell(f"round {each + 1}, load {os.getloadavg()[0]:.1f}")
-                measure(Arena(own, place), found, quick=arguments.quick)
-    print(json.dumps(found.medians()))
+        ready = places(own, arguments.only.split(","), cache)
+        for number in range(rounds):
+            for place in ready:
+                tell(f"round {number + 1}, {place.name}; load {os.getloadavg()[0]:.1f}")
+                measure(Arena(own, place), sizes_of(place.name, quick=arguments.quick), found)
+        if "nexus" in arguments.only:
+            intake(own, cache, found, rounds=rounds, quick=arguments.quick)
+    result = shaped(found.medians())
+    if arguments.write:
+        chart.write(result)
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,10 @@ from bench.servers import Servers
 
 CONCURRENCY = 100
 WARM = 5
+OWNED = """
+    SELECT EXISTS (SELECT FROM work WHERE worker IS NOT NULL)
+        OR EXISTS (SELECT FROM lane WHERE worker IS NOT NULL)
+"""
 START_SECONDS = 20
 
 
@@ -25,22 +29,24 @@ class Arena:
 
     servers: Servers
     place: Place
+    keep: bool = False
+    """Delete nothing but what is due: the database has grown, and is to stay so."""
 
     def clear(self) -> None:
         """Delete all work of anybody."""
+        name = self.place.name
         self.servers.empty_redis()
         self.place.record.unlink(missing_ok=True)
-        if self.place.name == "nexus":
+        if name == "nexus" and self.keep:
+            due = "DELETE FROM work WHERE lane IS NULL AND run_at < now() AND fn <> 0"
+            self.servers.run(due, database=self.place.database)
+        elif name == "nexus":
             tables = "work, lane, invocation, outcome, change, once"
-            self.servers.run(f"TRUNCATE {tables}")
-        elif self.place.name == "procrastinate":
+            self.servers.run(f"TRUNCATE {tables}", database=self.place.database)
+        elif self.place.database != "nexus":
             self.servers.run(
-                "DROP SCHEMA public CASCADE", "CREATE SCHEMA public", database="procrastinate"
-            )
-        elif self.place.name == "dbos":
-            self.servers.run(
-                "DROP DATABASE IF EXISTS dbos WITH (FORCE)",
-                "CREATE DATABASE dbos",
+                f"DROP DATABASE {self.place.database} WITH (FORCE)",
+                f"CREATE DATABASE {self.place.database}",
                 database="postgres",
             )
 
@@ -115,16 +121,17 @@ def together(arena: Arena, sizes: Sizes) -> float:
 
 @contextmanager
 def settling(arena: Arena) -> Iterator[Any]:
-    """Give a function that waits until everything is committed, and returns that moment."""
+    """Give a function that waits until what has begun is committed, and returns that moment."""
     if arena.place.name != "nexus":
         yield record.now
         return
     with asyncio.Runner() as runner:
-        connection = runner.run(asyncpg.connect(arena.servers.dsn))
+        dsn = arena.servers.dsn_of(arena.place.database)
+        connection = runner.run(asyncpg.connect(dsn))
 
         async def empty() -> float:
-            while await connection.fetchval("SELECT EXISTS (SELECT FROM work)"):
-                await asyncio.sleep(LOOK_SECONDS)  # noqa: ASYNC110 - nothing would tell us
+            while await connection.fetchval(OWNED):  # noqa: ASYNC110 - nothing would tell us
+                await asyncio.sleep(LOOK_SECONDS)
             return record.now()
 
         yield lambda: runner.run(empty())

@@ -14,6 +14,7 @@ from typing import Any
 
 from bench.peers import record
 from bench.stack import ROOT
+from runtime.host.processes import family, pss_bytes
 
 LOOK_SECONDS = 0.002
 SAMPLE_SECONDS = 0.1
@@ -26,6 +27,7 @@ class Place:
 
     name: str
     python: str
+    database: str
     environment: dict[str, str]
     record: Path
     log: Path
@@ -100,31 +102,10 @@ class Worker:
         self.process.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(STOP_SECONDS)
-        for pid in self._pids():
-            os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # its session is its own: nobody else is in the group
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def _sample(self) -> None:
         while not self._over.wait(SAMPLE_SECONDS):
-            self.pss_mb = max(self.pss_mb, sum(map(pss_mb, self._pids())))
-
-    def _pids(self) -> list[int]:
-        """Return the processes of its session."""
-        found = []
-        for entry in os.listdir("/proc"):
-            try:
-                if entry.isdigit() and os.getsid(int(entry)) == self.process.pid:
-                    found.append(int(entry))
-            except ProcessLookupError:
-                continue
-        return found
-
-
-def pss_mb(pid: int) -> float:
-    """Return what a process has of the memory, what is shared divided by those who share it."""
-    try:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
-        return 0.0
-    found = [int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")]
-    return sum(found) / 1024
+            self.pss_mb = max(self.pss_mb, pss_bytes(family(self.process.pid)) / 2**20)

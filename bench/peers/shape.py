@@ -76,8 +76,8 @@ async def pace(sender: Sender, count: int) -> None:
     for _ in range(count):
         before = record.count(file)
         await sender.one("noop", record.now())
-        while record.count(file) == before:
-            await asyncio.sleep(LOOK_SECONDS)  # noqa: ASYNC110 - another process writes it
+        while record.count(file) == before:  # noqa: ASYNC110 - another process writes it
+            await asyncio.sleep(LOOK_SECONDS)
         await asyncio.sleep(PAUSE_SECONDS)
 
 

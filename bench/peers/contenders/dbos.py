@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from dbos import DBOS, DBOSClient, Queue
+from dbos import DBOS, DBOSClient, run_dbos_database_migrations
 
 from bench.peers.record import note, now
 from bench.peers.shape import WAIT_SECONDS, Sender, gathered, main
@@ -55,15 +55,16 @@ class Enqueuer:
 
 @asynccontextmanager
 async def sender() -> AsyncIterator[Sender]:
-    """Open the client."""
-    client = DBOSClient(system_database_url=os.environ["POSTGRES_DSN"])
+    """Open the client, and make the tables the first time."""
+    dsn = os.environ["POSTGRES_DSN"]
+    run_dbos_database_migrations(system_database_url=dsn)
+    client = DBOSClient(system_database_url=dsn)
     yield Enqueuer(client)
     client.destroy()
 
 
 def work(concurrency: int) -> None:
     """Run a worker until SIGTERM."""
-    Queue(QUEUE, worker_concurrency=concurrency)
     DBOS(
         config={
             "name": "bench",
@@ -74,6 +75,7 @@ def work(concurrency: int) -> None:
         }
     )
     DBOS.launch()
+    DBOS.register_queue(QUEUE, worker_concurrency=concurrency)
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     stopped.wait()

@@ -1,5 +1,6 @@
 # /// script
-# dependencies = ["saq[redis]==0.26.4", "typing-extensions==4.15.0", "redis==7.4.1", "hiredis==3.5.0", "uvloop==0.23.0"]
+# dependencies = ["saq[redis]==0.26.4", "typing-extensions==4.15.0", "redis==7.4.1",
+#                 "hiredis==3.5.0", "uvloop==0.23.0"]
 # ///
 """saq on Redis: one worker on uvloop with hiredis; results are not kept (ttl of a second)."""
 
