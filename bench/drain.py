@@ -17,8 +17,8 @@ from typing import Any
 
 import uvloop
 
-from bench.load import call_steadily
 from bench.stack import ROOT, Running, stack
+from bench.steady import call_steadily
 
 SHORT_PER_SECOND, LONG_PER_SECOND = 50.0, 2.0
 LONG_SECONDS = 4.0

@@ -1,82 +1,84 @@
-"""A steady load of durable invocations through Caddy, and what a client sees of it."""
+"""Load on an HTTP address: as many connections as told, each posting as soon as it is answered.
+
+One request, made once; of an answer only its end is looked for. So the load costs little beside
+what it measures, on the same machine.
+"""
 
 import asyncio
 import time
-from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any
 
-from bench.client import Client
-from bench.stack import Running
-
-ANSWER_SECONDS = 60.0
-PAUSE_SECONDS = 0.05
-"""A client whose request failed tries again after this."""
+PATIENCE_SECONDS = 10.0
 
 
-@dataclass
-class Calls:
-    """What became of the calls of one kind."""
+class _Poster(asyncio.Protocol):
+    """One connection."""
 
-    latencies: list[float] = field(default_factory=list)
-    """Seconds from when a call was due until its result was there."""
-    results: list[Any] = field(default_factory=list)
-    failed: Counter[str] = field(default_factory=Counter)
-    """Requests that got no answer, or one that says try again; each was tried again."""
-    lost: int = 0
-    """Calls that had no result in time."""
+    def __init__(self, request: bytes, until: float) -> None:
+        self._request, self._until = request, until
+        self._buffer = b""
+        self._transport: Any = None
+        self.answered = 0
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def milliseconds(self, share: float) -> float:
-        """Return the latency that this share of all calls did not exceed."""
-        found = sorted(self.latencies)
-        return round(1000 * found[min(int(len(found) * share), len(found) - 1)], 1)
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport  # of uvloop, which is no asyncio.Transport
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, found, body = self._buffer.partition(b"\r\n\r\n")
+        if not found or len(body) < _length(head):
+            return
+        if not head.startswith(b"HTTP/1.1 200"):
+            self._end(RuntimeError(self._buffer[:200].decode(errors="replace")))
+            return
+        self._buffer = b""
+        self.answered += 1
+        if time.monotonic() < self._until:
+            self._transport.write(self._request)
+        else:
+            self._end(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._end(error or RuntimeError("the connection was closed"))
+
+    def _end(self, error: Exception | None) -> None:
+        if not self.over.done():
+            self.over.set_exception(error) if error else self.over.set_result(None)
+            self._transport.close()
 
 
-async def call_steadily(
-    running: Running, name: str, event: dict[str, Any], per_second: float, seconds: float, key: str
-) -> Calls:
-    """Call a function at a steady rate, each call with a connection of its own when it needs one.
+def _length(head: bytes) -> int:
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            return int(line.partition(b":")[2])
+    return 0
+
+
+async def post_for(
+    port: int, path: str, body: bytes, headers: str, *, clients: int, seconds: float
+) -> float:
+    """Return how many posts per second are answered with 200.
 
     Args:
-        running: the stack.
-        name: of the function.
-        event: its event; `number`, where it has one, counts the calls.
-        per_second: calls that begin in a second, whatever became of those before.
-        seconds: for how long.
-        key: begins the idempotency key of each call.
+        port: on loopback.
+        path: of the address.
+        body: of every request.
+        headers: more of them, each ended by CR LF.
+        clients: connections.
+        seconds: how long.
+
+    Raises:
+        RuntimeError: another answer; shows how it begins.
     """
-    calls = Calls()
-    idle: list[Client] = []
-    card = running.card
-    token = card.environment["INTERNAL_API_TOKEN"]
-
-    async def call(number: int, due: float) -> None:
-        client = idle.pop() if idle else Client(card.private_address, token)
-        data = {**event, "number": number} if "number" in event else event
-        header = f"Idempotency-Key: {key}-{number}"
-        until = due + ANSWER_SECONDS
-        while (left := until - time.monotonic()) > 0:
-            try:
-                async with asyncio.timeout(left):
-                    answer = await client.post(f"/functions/{name}", data, header)
-            except (OSError, TimeoutError) as error:
-                calls.failed[type(error).__name__] += 1
-            else:
-                if answer.status == 200:
-                    calls.latencies.append(time.monotonic() - due)
-                    calls.results.append(answer.json())
-                    idle.append(client)
-                    return
-                calls.failed[str(answer.status)] += 1
-            await asyncio.sleep(PAUSE_SECONDS)
-        calls.lost += 1
-
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+    request = f"{head}{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    loop = asyncio.get_running_loop()
     began = time.monotonic()
-    async with asyncio.TaskGroup() as group:
-        for number in range(round(per_second * seconds)):
-            due = began + number / per_second
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            group.create_task(call(number, due))
-    for client in idle:
-        client.close()
-    return calls
+    posters = [_Poster(request, began + seconds) for _ in range(clients)]
+    for poster in posters:
+        await loop.create_connection(lambda poster=poster: poster, "127.0.0.1", port)  # type: ignore[misc]
+    async with asyncio.timeout(seconds + PATIENCE_SECONDS):
+        await asyncio.gather(*[poster.over for poster in posters])
+    return sum(poster.answered for poster in posters) / (time.monotonic() - began)

@@ -15,8 +15,8 @@ from typing import Any
 
 import uvloop
 
-from bench.load import call_steadily
 from bench.stack import Running, stack
+from bench.steady import call_steadily
 
 PER_SECOND = 50.0
 SECONDS, QUICK_SECONDS = 600.0, 20.0

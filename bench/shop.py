@@ -37,13 +37,7 @@ async def open_bench_shop(running: Running) -> None:
     database = await Database.open(environment["POSTGRES_DSN"], application="bench")
     try:
         shop = await open_shop(database, "bench")
-        async with database.tenant(INSTALLATION) as connection:
-            for purpose, secret in (("webhook", SECRET), ("verify", "bench-verify")):
-                await put_credential(
-                    connection, ring, tenant=INSTALLATION, purpose=purpose, name=APP, secret=secret
-                )
-        async with database.engine() as connection, connection.transaction():
-            await add_app(connection, APP, provider="whatsapp")
+        await register_app(database, ring)
         async with database.tenant(shop.tenant) as connection:
             await add_channel(
                 connection,
@@ -65,6 +59,17 @@ async def open_bench_shop(running: Running) -> None:
             raise RuntimeError("the gateway does not learn of the registration")
         await asyncio.sleep(0.05)
     client.close()
+
+
+async def register_app(database: Database, ring: KeyRing) -> None:
+    """Register the app whose webhooks are signed with `SECRET`."""
+    async with database.tenant(INSTALLATION) as connection:
+        for purpose, secret in (("webhook", SECRET), ("verify", "bench-verify")):
+            await put_credential(
+                connection, ring, tenant=INSTALLATION, purpose=purpose, name=APP, secret=secret
+            )
+    async with database.engine() as connection, connection.transaction():
+        await add_app(connection, APP, provider="whatsapp")
 
 
 def signature(body: bytes, secret: str = SECRET) -> str:

@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 
 from gateway.app import create_app
 from gateway.services import Services
+from runtime.collector import spare_what_stays
 from runtime.errors import ConfigurationError
 from runtime.line import dsn_of
 from runtime.logs import Log, configure_logging
@@ -101,6 +102,7 @@ def serve(settings: Settings, registry: Registry) -> int:
     host, port = listener.getsockname()[:2]
     log.info("gateway started", address=f"{host}:{port}")
     server = Server(app)
+    spare_what_stays()
     server.run(sockets=[listener])
     log.info("gateway stopped")
     return 0 if server.started else 1

@@ -5,12 +5,16 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Protocol
 
 from runtime.event import Event
 from runtime.logs import Log
 from runtime.settings import Settings
+from state.ids import public_id
 from state.keyring import SealedSecret
+
+log = Log("attempt")
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,8 @@ class Platform(Protocol):
 class Context:
     """One attempt's view of the platform."""
 
-    invocation: str
-    """The id, as people see it (`inv_…`); the same in every attempt."""
+    number: int
+    """Of the invocation; people see it as `invocation`."""
     function: str
     attempt: int
     """1 for the first."""
@@ -88,10 +92,19 @@ class Context:
     """None: the installation itself."""
     deadline: float
     """When the attempt is ended, by the loop's clock; see `seconds_left`."""
-    log: Log
     platform: Platform
     merged: Sequence[Event] = ()
     """Merge: the earlier events that this run stands for, oldest first."""
+
+    @cached_property
+    def invocation(self) -> str:
+        """The id, as people see it (`inv_…`); the same in every attempt."""
+        return public_id(self.number)
+
+    @cached_property
+    def log(self) -> Log:
+        """A logger whose lines carry the id and the function's name."""
+        return log.bind(id=self.invocation, function=self.function)
 
     @property
     def settings(self) -> Settings:

@@ -27,6 +27,7 @@ log = Log("bells")
 
 WAIT_SECONDS = 5
 HEARTBEAT_SECONDS = 10
+BUSY_SECONDS = 0.01
 CANCELLATIONS, CANCEL_AGAIN_SECONDS = 20, 0.1
 SHOWN_SECONDS = 35
 """A worker that was killed disappears from `rq info` after this."""
@@ -35,16 +36,24 @@ SHOWN_SECONDS = 35
 class Listener:
     """Waits at the RQ queues of the functions that this worker serves."""
 
-    def __init__(self, url: str, numbers: Mapping[str, int], heard: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        numbers: Mapping[str, int],
+        heard: Callable[[str], None],
+        running: Callable[[], int],
+    ) -> None:
         """Create it.
 
         Args:
             url: of Redis.
             numbers: functions served, by name.
             heard: called with the name of a function whose bell rang.
+            running: says how many attempts are under way.
         """
         self._numbers = dict(numbers)
         self._heard = heard
+        self._running = running
         self._client = open_redis(url, wait_seconds=WAIT_SECONDS + 5)
         self._name = f"nexus-{socket.gethostname()}-{os.getpid()}"
         self._birth = _now()
@@ -96,6 +105,9 @@ class Listener:
         if rung:
             name = rung[0] if isinstance(rung[0], str) else rung[0].decode()
             self._heard(name.removeprefix(QUEUE))
+            if self._running():
+                # Under load each of a thousand bells would be read alone, and looked after.
+                await asyncio.sleep(BUSY_SECONDS)
 
     async def _show(self) -> None:
         pipeline = self._client.pipeline(transaction=False)

@@ -130,8 +130,9 @@ class Pool:
         """Take in what a turn gave; `finished` and `wanted` are what it was asked."""
         going_on = {_lane_of(claimed) for claimed in turned.claimed}
         for attempt, finish in self._stored(finished):
-            # What is due at once was stored later than this turn's time of looking.
-            self.expect(finish.children)
+            if finish.children:
+                # What is due at once was stored later than this turn's time of looking.
+                self.expect(finish.children)
             if attempt.stream is not None and finish.kind in (DONE, DEAD, CANCELLED):
                 self.streamed(attempt)
             if finish.delay_seconds:

@@ -12,6 +12,8 @@ from runtime.logs import Log
 
 log = Log("ringer")
 
+TIDY_SECONDS = 0.05
+"""Nobody waits for an answered bell to leave its list, and each command costs a worker much."""
 RETRY_SECONDS = 1.0
 """While Redis is away, rings are dropped; it is tried again after this."""
 
@@ -26,6 +28,7 @@ class Ringer:
         self._answered: Counter[str] = Counter()
         self._clear: set[str] = set()
         self._sending: asyncio.Task[None] | None = None
+        self._later: asyncio.TimerHandle | None = None
         self._away_until = 0.0
 
     def ring(self, name: str, count: int = 1) -> None:
@@ -36,7 +39,8 @@ class Ringer:
     def answered(self, name: str, count: int) -> None:
         """Say that a worker has taken `count` invocations."""
         self._answered[name] += count
-        self._start()
+        if self._client is not None and self._later is None:
+            self._later = asyncio.get_running_loop().call_later(TIDY_SECONDS, self._tidy)
 
     def clear(self, name: str) -> None:
         """Say that a bell rang and there was nothing: the list is out of date."""
@@ -45,10 +49,17 @@ class Ringer:
 
     async def aclose(self) -> None:
         """Send what is left, within a second, and close."""
+        if self._later is not None:
+            self._later.cancel()
+            self._tidy()
         if self._sending is not None:
             await asyncio.wait([self._sending], timeout=1)
         if self._client is not None:
             await self._client.aclose()
+
+    def _tidy(self) -> None:
+        self._later = None
+        self._start()
 
     def _start(self) -> None:
         if self._client is not None and self._sending is None:
@@ -72,7 +83,7 @@ class Ringer:
         for name in clear:
             pipeline.delete(queue_key(name))
         for name, count in answered.items():
-            pipeline.lpop(queue_key(name), count)
+            pipeline.ltrim(queue_key(name), count, -1)
         for name, count in ring.items():
             pipeline.rpush(queue_key(name), *[job_id(name)] * min(count, LISTED_AT_MOST))
         try:

@@ -22,7 +22,6 @@ from runtime.emitter import chunk_json
 from runtime.errors import CallError, Cancel, ChildFailed, StepError
 from runtime.event import Event, encode, validate
 from runtime.function import Function
-from runtime.logs import Log
 from runtime.settings import Settings, load_settings
 from state.keyring import SealedSecret
 
@@ -66,13 +65,12 @@ class Trial:
         asked = _Asked(self, self._settings)
         timeout = self._function.policy.timeout
         context = Context(
-            invocation=INVOCATION,
+            number=0,
             function=self._function.name,
             attempt=self._attempt,
             epoch=self._attempt,
             shop=self._shop,
             deadline=asyncio.get_running_loop().time() + timeout,
-            log=Log("trial"),
             platform=asked,
             merged=merged,
         )

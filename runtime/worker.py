@@ -14,6 +14,7 @@ import uvloop
 
 from runtime.calls import Calls
 from runtime.clock import Clock
+from runtime.collector import spare_what_stays
 from runtime.emitter import Emitter
 from runtime.errors import ConfigurationError, ServerAway
 from runtime.keys import check_keys
@@ -136,12 +137,13 @@ async def _work(
     background: list[Any] = []
     if redis_url and not quarantine:
         numbers = {function.name: fn for fn, function in reversed(served.items())}
-        listener = Listener(redis_url, numbers, runner.heard)
+        listener = Listener(redis_url, numbers, runner.heard, runner.pool.running)
         closing.push_async_callback(listener.aclose)
         background.append(listener.run())
     if clock:
         background.append(Clock(database, numbered).run())
     names = sorted({function.name for function in served.values()})
+    spare_what_stays()
     log.info("worker started", worker=number, functions=len(names), quarantine=quarantine)
     code = await runner.run(background)
     log.info("worker stopped", worker=number)

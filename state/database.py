@@ -201,6 +201,14 @@ async def become(connection: Connection, tenant: int, roles: bool) -> None:
     await connection.execute("SELECT become($1, $2)", tenant, roles)
 
 
+def sparse(values: list[T | None]) -> list[T | None]:
+    """Return the array to send: an empty one where every element is NULL.
+
+    `unnest` fills the shorter of parallel arrays with NULL, and each element that is sent costs.
+    """
+    return values if any(value is not None for value in values) else []
+
+
 async def repeated(call: Callable[[], Awaitable[T]], attempts: int = 10) -> T:
     """Run a statement again when it was the victim of a deadlock: it did nothing.
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from state.database import Connection, repeated
+from state.database import Connection, repeated, sparse
 
 NEW, REPEATED, CONFLICT = b"n", b"r", b"k"
 
@@ -55,13 +55,13 @@ async def dispatch(
     arguments = (
         [one.tenant for one in asked],
         [one.fn for one in asked],
-        [one.lane for one in asked],
+        sparse([one.lane for one in asked]),
         [one.event for one in asked],
-        [one.reply_to for one in asked],
-        [one.delay_seconds for one in asked],
-        [one.cap_seconds for one in asked],
-        [one.key for one in asked],
-        [one.fingerprint for one in asked],
+        sparse([one.reply_to for one in asked]),
+        sparse([one.delay_seconds or None for one in asked]),
+        sparse([one.cap_seconds for one in asked]),
+        sparse([one.key for one in asked]),
+        sparse([one.fingerprint for one in asked]),
         wake,
     )
     rows = await repeated(

@@ -96,10 +96,13 @@ async def take_intent(connection: Connection, invocation: int, name: str, epoch:
 
 
 FENCE_LANE = (
-    "SELECT true FROM lane WHERE tenant = $1 AND lane = $2 AND worker = $3 AND epoch = $4"
-    " FOR UPDATE"
+    "SELECT true FROM lane WHERE tenant = $1 AND lane = $2"
+    " AND worker IS NOT DISTINCT FROM $3 AND epoch = $4 FOR UPDATE"
 )
-FENCE_WORK = "SELECT true FROM work WHERE id = $1 AND worker = $2 AND epoch = $3 FOR UPDATE"
+FENCE_WORK = (
+    "SELECT true FROM work WHERE id = $1"
+    " AND worker IS NOT DISTINCT FROM $2 AND epoch = $3 FOR UPDATE"
+)
 
 
 def entering(worker: int, claimed: Claimed, roles: bool) -> str:

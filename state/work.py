@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from state.database import Connection, repeated
+from state.database import Connection, repeated, sparse
 from state.dispatch import Asked
 
 DONE, DEAD, CANCELLED = b"d", b"x", b"c"
@@ -107,13 +107,13 @@ async def turn(
         [one.id for one in finished],
         [one.epoch for one in finished],
         [one.tenant for one in finished],
-        [one.lane for one in finished],
+        sparse([one.lane for one in finished]),
         [one.kind for one in finished],
-        [one.delay_seconds for one in finished],
-        [one.body for one in finished],
-        [one.cause for one in finished],
-        [one.attempt for one in finished],
-        [one.reply_to for one in finished],
+        sparse([one.delay_seconds or None for one in finished]),
+        sparse([one.body for one in finished]),
+        sparse([one.cause for one in finished]),
+        sparse([one.attempt if one.cause else None for one in finished]),
+        sparse([one.reply_to for one in finished]),
         [one.keep for one in finished],
         [parent for parent, _ in children],
         [child.tenant for _, child in children],

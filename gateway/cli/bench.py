@@ -20,15 +20,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Run a script of bench/; its last line is one JSON object."""
-    texts = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("[a-z]*.py")}
-    scripts = {name: text for name, text in sorted(texts.items()) if "\ndef main(" in text}
+    files = {path.stem: path for path in FOLDER.glob("[a-z]*.py")}
+    files |= {path.parent.name: path for path in FOLDER.glob("[a-z]*/__main__.py")}
+    texts = {name: path.read_text(encoding="utf-8") for name, path in sorted(files.items())}
+    scripts = {name: text for name, text in texts.items() if "\ndef main(" in text}
     if args.name is None:
         for name, text in scripts.items():
             summary = ast.get_docstring(ast.parse(text)) or ""
             print(f"  {name:<16} {summary.partition(chr(10))[0]}")
         return 0
     if args.name not in scripts:
-        names = ", ".join(scripts) or "none yet"
+        names = ", ".join(sorted(scripts)) or "none yet"
         print(f"nexus: there is no bench {args.name!r}; there are: {names}", file=sys.stderr)
         return 2
     quick = ["--quick"] if args.quick else []

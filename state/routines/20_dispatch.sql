@@ -3,6 +3,8 @@
 -- Lanes are locked in (tenant, lane) order, and ids are taken only then: within a lane, the order
 -- of ids is the order of commits. Returns one row per event, in order. fate: 'n' new, 'r' repeated
 -- (the key is known, id is the earlier invocation), 'k' conflict (the key was used otherwise).
+-- Of the parallel arrays, those after fns may be empty where they hold nothing but NULL; a delay
+-- that is NULL is none.
 
 CREATE OR REPLACE FUNCTION dispatch(
     tenants int[], fns int[], lanes bigint[], events text[], reply_tos int[],
@@ -20,7 +22,7 @@ BEGIN
         t := statement_timestamp();
         INSERT INTO lane AS x (tenant, lane, fn, run_at, burst_until)
         SELECT DISTINCT ON (u.tenant, u.lane) u.tenant, u.lane, u.fn,
-               t + make_interval(secs => u.delay), t + make_interval(secs => u.cap)
+               t + make_interval(secs => coalesce(u.delay, 0)), t + make_interval(secs => u.cap)
         FROM unnest(tenants, lanes, fns, delays, caps) WITH ORDINALITY
              u (tenant, lane, fn, delay, cap, place)
         WHERE u.lane IS NOT NULL
@@ -50,7 +52,7 @@ BEGIN
             INSERT INTO change (tenant, topic, ids)
             SELECT d.tenant, 'invocation', array_agg(d.id) FROM d GROUP BY d.tenant)
         INSERT INTO work AS w (id, tenant, fn, lane, run_at)
-        SELECT d.id, d.tenant, d.fn, d.lane, t + make_interval(secs => d.delay) FROM d
+        SELECT d.id, d.tenant, d.fn, d.lane, t + make_interval(secs => coalesce(d.delay, 0)) FROM d
         RETURNING w.id, 'n'::"char";
     ELSE
         -- A key that another transaction is just storing makes us wait for its end.
@@ -84,7 +86,7 @@ BEGIN
             INSERT INTO change (tenant, topic, ids)
             SELECT d.tenant, 'invocation', array_agg(d.id) FROM d GROUP BY d.tenant)
         INSERT INTO work (id, tenant, fn, lane, run_at)
-        SELECT d.id, d.tenant, d.fn, d.lane, t + make_interval(secs => d.delay) FROM d;
+        SELECT d.id, d.tenant, d.fn, d.lane, t + make_interval(secs => coalesce(d.delay, 0)) FROM d;
         RETURN QUERY SELECT u.id, u.fate FROM unnest(new_ids, fates) u (id, fate);
     END IF;
     IF wake THEN

@@ -1,7 +1,8 @@
 -- A turn: finish a batch and claim the next, in one round trip and one commit.
 --
--- Finished (parallel arrays): keeps say whether a lane stays ours when its next one may run now.
--- Kinds are 'd' done, 'x' dead, 'c' cancelled, 'r' retry, 's' snooze,
+-- Finished (parallel arrays; an empty one after kinds or for lanes: NULL for all): keeps say whether
+-- a lane stays ours when its next one may run now. Kinds are 'd' done, 'x' dead, 'c' cancelled,
+-- 'r' retry, 's' snooze,
 -- 'h' handed back. bodies: JSON of a done one, else the reason. causes: error, timeout … or NULL.
 -- Children are events that a finished attempt dispatched: stored with its outcome or not at all.
 -- Wanted: functions, how many of each, whether they use lanes, the shop served last.
@@ -9,6 +10,9 @@
 -- Returns kind 'c' claimed (to be run), 'f' fenced (the id was not ours any more), or 'm': as much
 -- as was wanted of that function was there, so there may be more.
 -- Raises NX001 when this worker was declared dead.
+--
+-- Fences say "worker IS NOT DISTINCT FROM w", so that rows are found by their key alone: planned
+-- while a table is small, "worker = w" would read all rows of this worker for each that is asked.
 
 -- As they were before lanes were given up one by one.
 DROP FUNCTION IF EXISTS heads(boolean, boolean, timestamptz, int[], bigint[], bigint[], int[]);
@@ -127,7 +131,7 @@ DECLARE
     t timestamptz := clock_timestamp();  -- a variable, so that it can be an index condition
     finishing boolean := cardinality(ids) > 0;
     in_lanes boolean := finishing AND num_nonnulls(VARIADIC lanes) > 0;
-    outside boolean := finishing AND num_nulls(VARIADIC lanes) > 0;
+    outside boolean := finishing AND num_nonnulls(VARIADIC lanes) < cardinality(ids);
     again boolean := kinds && '{r,s,h}';
     closed bigint[] := '{}';             -- finished ids that were still ours
     some_closed bigint[];
@@ -176,14 +180,14 @@ BEGIN
                     FROM unnest(tenants, lanes, epochs, keeps) u (tenant, lane, epoch, keep)
                     GROUP BY u.tenant, u.lane, u.epoch) d
               JOIN lane x ON x.tenant = d.tenant AND x.lane = d.lane
-              WHERE x.worker = w AND x.epoch = d.epoch
+              WHERE x.worker IS NOT DISTINCT FROM w AND x.epoch = d.epoch
               ORDER BY x.tenant, x.lane FOR UPDATE OF x) x;
         WITH gone AS (
             DELETE FROM work k
             USING unnest(ids, epochs, tenants, lanes, kinds, bodies)
                   d (id, epoch, tenant, lane, kind, body), lane x
             WHERE d.kind IN ('d', 'x', 'c') AND x.tenant = d.tenant AND x.lane = d.lane
-              AND x.worker = w AND x.epoch = d.epoch AND k.id = d.id
+              AND x.worker IS NOT DISTINCT FROM w AND x.epoch = d.epoch AND k.id = d.id
             RETURNING k.id, d.kind, d.epoch, d.body),
         kept AS (
             INSERT INTO outcome (id, state, epoch, result, done_at)
@@ -193,13 +197,13 @@ BEGIN
         IF again THEN
             WITH put_back AS (
                 UPDATE work k SET
-                    run_at = t + make_interval(secs => d.delay),
+                    run_at = t + make_interval(secs => coalesce(d.delay, 0)),
                     errors = k.errors + (d.kind = 'r')::int,
                     suspect = k.suspect AND d.kind = 'h'
                 FROM unnest(ids, epochs, tenants, lanes, kinds, delays)
                      d (id, epoch, tenant, lane, kind, delay), lane x
                 WHERE d.kind IN ('r', 's', 'h') AND x.tenant = d.tenant AND x.lane = d.lane
-                  AND x.worker = w AND x.epoch = d.epoch AND k.id = d.id
+                  AND x.worker IS NOT DISTINCT FROM w AND x.epoch = d.epoch AND k.id = d.id
                 RETURNING k.id)
             SELECT array_agg(p.id) INTO some_closed FROM put_back p;
             closed := closed || coalesce(some_closed, '{}');
@@ -210,7 +214,7 @@ BEGIN
         WITH gone AS (
             DELETE FROM work k
             USING unnest(ids, epochs, kinds, bodies) d (id, epoch, kind, body)
-            WHERE k.id = d.id AND k.worker = w AND k.epoch = d.epoch AND k.lane IS NULL
+            WHERE k.id = d.id AND k.worker IS NOT DISTINCT FROM w AND k.epoch = d.epoch AND k.lane IS NULL
               AND d.kind IN ('d', 'x', 'c')
             RETURNING k.id, d.kind, d.epoch, d.body),
         kept AS (
@@ -222,11 +226,11 @@ BEGIN
             WITH put_back AS (
                 UPDATE work k SET
                     worker = NULL,
-                    run_at = t + make_interval(secs => d.delay),
+                    run_at = t + make_interval(secs => coalesce(d.delay, 0)),
                     errors = k.errors + (d.kind = 'r')::int,
                     suspect = k.suspect AND d.kind = 'h'
                 FROM unnest(ids, epochs, kinds, delays) d (id, epoch, kind, delay)
-                WHERE k.id = d.id AND k.worker = w AND k.epoch = d.epoch AND k.lane IS NULL
+                WHERE k.id = d.id AND k.worker IS NOT DISTINCT FROM w AND k.epoch = d.epoch AND k.lane IS NULL
                   AND d.kind IN ('r', 's', 'h')
                 RETURNING k.id)
             SELECT array_agg(p.id) INTO some_closed FROM put_back p;

@@ -18,7 +18,7 @@ BEGIN
         SELECT array_agg(o.id) INTO more FROM (
             SELECT d.id FROM unnest(ids, epochs, tenants, lanes) d (id, epoch, tenant, lane)
             JOIN lane x ON x.tenant = d.tenant AND x.lane = d.lane
-            WHERE x.worker = w AND x.epoch = d.epoch
+            WHERE x.worker IS NOT DISTINCT FROM w AND x.epoch = d.epoch
             ORDER BY x.tenant, x.lane FOR UPDATE OF x) o;
         ours := coalesce(more, '{}');
     END IF;
@@ -26,7 +26,7 @@ BEGIN
         SELECT array_agg(o.id) INTO more FROM (
             SELECT k.id FROM unnest(ids, epochs, lanes) d (id, epoch, lane)
             JOIN work k ON k.id = d.id
-            WHERE d.lane IS NULL AND k.worker = w AND k.epoch = d.epoch
+            WHERE d.lane IS NULL AND k.worker IS NOT DISTINCT FROM w AND k.epoch = d.epoch
             ORDER BY k.id FOR UPDATE OF k) o;
         ours := ours || coalesce(more, '{}');
     END IF;
@@ -52,9 +52,9 @@ CREATE OR REPLACE FUNCTION enter(
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     IF line IS NULL THEN
-        PERFORM FROM work WHERE id = invocation AND worker = w AND epoch = e;
+        PERFORM FROM work WHERE id = invocation AND worker IS NOT DISTINCT FROM w AND epoch = e;
     ELSE
-        PERFORM FROM lane WHERE tenant = shop AND lane = line AND worker = w AND epoch = e;
+        PERFORM FROM lane WHERE tenant = shop AND lane = line AND worker IS NOT DISTINCT FROM w AND epoch = e;
     END IF;
     IF NOT FOUND THEN
         RETURN false;
@@ -96,9 +96,9 @@ BEGIN
                                  FROM unnest(tenants, lanes) u (tenant, lane))
     ORDER BY x.tenant, x.lane FOR UPDATE;
     IF line IS NULL THEN
-        PERFORM FROM work WHERE id = invocation AND worker = w AND epoch = e FOR UPDATE;
+        PERFORM FROM work WHERE id = invocation AND worker IS NOT DISTINCT FROM w AND epoch = e FOR UPDATE;
     ELSE
-        PERFORM FROM lane WHERE tenant = shop AND lane = line AND worker = w AND epoch = e;
+        PERFORM FROM lane WHERE tenant = shop AND lane = line AND worker IS NOT DISTINCT FROM w AND epoch = e;
     END IF;
     IF NOT FOUND THEN
         RETURN false;

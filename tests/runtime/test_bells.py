@@ -123,7 +123,7 @@ async def test_forged_and_doubled_bells_cost_a_look_and_nothing_else(
 async def test_a_listener_ends_whenever_it_is_cancelled(redis_url: str) -> None:
     """redis-py 8.1 swallows a cancellation while it connects."""
     for turns_of_the_loop in range(40):
-        listener = Listener(redis_url, {"greet": 1}, lambda _: None)
+        listener = Listener(redis_url, {"greet": 1}, lambda _: None, lambda: 0)
         task = asyncio.create_task(listener.run())
         for _ in range(turns_of_the_loop):
             await asyncio.sleep(0)

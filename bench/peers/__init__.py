@@ -1,0 +1,1 @@
+"""Nexus beside other Python queues: the same work, the same Redis and Postgres, one worker each."""

@@ -1,0 +1,1 @@
+"""One contender per file; each runs in an environment of its own (see `shape`)."""

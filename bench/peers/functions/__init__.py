@@ -1,0 +1,1 @@
+"""What Nexus runs in this bench."""

@@ -1,0 +1,127 @@
+"""Webhooks through Caddy: ours are checked and stored before they are answered, others' are not.
+
+The same Caddy with the same Caddyfile stands before each; no worker runs.
+"""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import uvloop
+
+from bench.load import post_for
+from bench.peers.environments import NotInstalled, python_of
+from bench.peers.rounds import Found, tell
+from bench.servers import KEY, Servers
+from bench.shop import APP, Shopper, register_app, signature, text_message
+from bench.stack import ROOT, free_ports
+from state.database import Database
+from state.keyring import KeyRing
+
+CLIENTS = 64
+SECONDS, QUICK_SECONDS, WARM_SECONDS = 8.0, 3.0, 1.0
+READY_SECONDS, STOP_SECONDS = 30.0, 3.0
+OTHERS = ("starlette", "functions_framework_aio")
+NEXUS = (sys.executable, "-m", "gateway.cli")
+
+
+@contextmanager
+def process(command: list[str], environment: Mapping[str, str], log: Path) -> Iterator[None]:
+    """Run a process until the block ends."""
+    with log.open("ab") as output:
+        started = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield
+    finally:
+        started.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            started.wait(STOP_SECONDS)
+        started.kill()
+        started.wait()
+
+
+async def load(port: int, seconds: float) -> float:
+    """Return how many webhooks per second are answered."""
+    body = text_message(Shopper("5493415550100"), 1, "hola")
+    return await post_for(
+        port,
+        f"/webhooks/whatsapp/{APP}",
+        body,
+        f"{signature(body)}\r\n",
+        clients=CLIENTS,
+        seconds=seconds,
+    )
+
+
+async def ready(port: int) -> None:
+    """Wait until webhooks are answered with 200."""
+    until = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            await load(port, 0.01)
+            return
+        except (OSError, RuntimeError, TimeoutError):
+            if time.monotonic() > until:
+                raise
+            await asyncio.sleep(0.1)
+
+
+def measure(own: Servers, name: str, python: str, seconds: float) -> float:
+    """Return the webhooks per second that one server takes."""
+    public, private, gateway = free_ports(3)
+    environment = own.environment(
+        PORT=str(public),
+        NEXUS_PRIVATE_PORT=str(private),
+        GATEWAY_ADDR=f"127.0.0.1:{gateway}",
+        NEXUS_LOG_LEVEL="warning",
+    )
+    log = own.folder / f"{name}.log"
+    server = [python, "-m", f"bench.peers.contenders.{name}", str(gateway)]
+    with ExitStack() as stack:
+        stack.enter_context(
+            process([*NEXUS, "serve"] if name == "nexus" else server, environment, log)
+        )
+        stack.enter_context(process([*NEXUS, "edge"], environment, own.folder / "caddy.log"))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(ready(public))
+            runner.run(load(public, WARM_SECONDS))
+            return runner.run(load(public, seconds))
+
+
+async def register(own: Servers) -> None:
+    """Have the gateway know whose signature to check."""
+    database = await Database.open(own.dsn, application="bench")
+    await register_app(database, KeyRing.parse(KEY))
+    await database.aclose()
+
+
+def intake(own: Servers, cache: Path, found: Found, *, rounds: int, quick: bool) -> None:
+    """Measure all three, in turn."""
+    asyncio.run(register(own))
+    servers = {"nexus": sys.executable}
+    for name in OTHERS:
+        try:
+            servers[name] = python_of(name, cache)
+        except NotInstalled as problem:
+            tell(f"  {name} is not installed, its figure is null: {problem}")
+    for _ in range(rounds):
+        for name, python in servers.items():
+            try:
+                per_second = measure(own, name, python, QUICK_SECONDS if quick else SECONDS)
+            except (OSError, RuntimeError, TimeoutError) as problem:
+                tell(f"  {name}, intake: {problem}")
+                continue
+            found.add(per_second, "intake", name)
+            tell(f"  {name:<14} intake {per_second:.0f}/s")
