@@ -95,7 +95,7 @@ class Pool:
         wanted = []
         for fn in sorted(self._look if first else self._look & self._full):
             function = self.served[fn]
-            free = function.policy.concurrency - self._busy[fn]
+            free = function.policy.at_once - self._busy[fn]
             if self._concurrency is not None:
                 free = min(free, self._concurrency - self._busy.total())
             if free > 0:
