@@ -4,7 +4,7 @@ from runtime.context import Context
 from runtime.errors import Cancel, ChildFailed, Snooze
 from runtime.event import Event
 from runtime.function import Function, function
-from runtime.policy import Merge, Retry, Scale
+from runtime.policy import Merge, Process, Retry, Scale
 from runtime.trigger import Cron, Webhook
 from runtime.webhook import Delivery
 
@@ -17,6 +17,7 @@ __all__ = [
     "Event",
     "Function",
     "Merge",
+    "Process",
     "Retry",
     "Scale",
     "Snooze",

@@ -20,6 +20,7 @@ from state.work import CANCELLED, DEAD, DONE, HANDED_BACK, RETRY, SNOOZE, Claime
 log = Log("attempt")
 
 REASON_LIMIT = 2000
+CRASHES_AT_MOST = 3
 AWAY_SECONDS = 1.0
 FORGIVING_SECONDS = 600.0
 """That Postgres is away is no failed attempt while the invocation is younger than this."""
@@ -126,6 +127,30 @@ class Attempt:
         """Return a failed end in place of one that could not be stored."""
         self.children = []
         return self._failed("error", message)
+
+    def overdue(self, reason: str) -> Finish:
+        """Return the end of an attempt that had to be killed for what it took."""
+        self.over, self.children = True, []
+        return self._failed("timeout", reason)
+
+    def crashed(self, reason: str) -> Finish:
+        """Return the end of an attempt whose own process died: a crash alone.
+
+        Counted as `state/routines/50_lease.sql` counts those of a worker that runs one attempt.
+        """
+        self.over, self.children = True, []
+        crashes = self.claimed.crashes + 1
+        last = crashes >= CRASHES_AT_MOST
+        log.warning(
+            "attempt crashed, the last one" if last else "attempt crashed",
+            id=public_id(self.claimed.id),
+            function=self.function.name,
+            attempt=self.number,
+            reason=reason,
+        )
+        if last:
+            return self._finish(DEAD, reason, cause="crash")
+        return self._finish(RETRY, reason, cause="crash", delay_seconds=4.0**self.claimed.crashes)
 
     def _event(self, text: str) -> Event:
         event_type: type[Event] = self.function.event_type

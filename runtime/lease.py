@@ -22,9 +22,11 @@ from state.scaling import note_service
 log = Log("lease")
 
 EXIT_LEASE_LOST = 75
+EXIT_BLOCKED = 76
 SWEEP_SECONDS = 1.0
 DOUBTFUL_SECONDS = 0.5
-BLOCKED_SECONDS = 1.0
+BLOCKED_SECONDS = 0.5
+STACK_FRAMES = 12
 SETTLE_SECONDS = 3.0
 """After our own connection broke, the others get this long to be back before they count as dead."""
 ADRIFT_SHARE = 2 / 3
@@ -51,9 +53,17 @@ class Lease:
     """One life of a worker."""
 
     def __init__(
-        self, dsn: str, *, seconds: float, solo: bool, roles: bool, fns: Sequence[int]
+        self,
+        dsn: str,
+        *,
+        seconds: float,
+        blocked_seconds: float,
+        solo: bool,
+        roles: bool,
+        fns: Sequence[int],
     ) -> None:
         self._dsn, self._seconds, self._solo = dsn, seconds, solo
+        self._blocked_seconds = blocked_seconds
         self._role = ENGINE if roles else None
         self._fns = list(fns)
         self.worker = 0
@@ -70,6 +80,8 @@ class Lease:
         self._main_thread = threading.get_ident()
         self._born: asyncio.Future[int]
         self._named_blocked = False
+        self._awake_at = 0.0
+        """When the whole process last went on after it had stood still."""
         self._trust_from = 0.0
 
     async def start(self, signals: Signals) -> int:
@@ -168,17 +180,30 @@ class Lease:
         while (left := until - time.monotonic()) > 0 and not self._end.is_set():
             began = time.monotonic()
             await asyncio.sleep(min(0.1, left))
-            paused = time.monotonic() - began > 1  # the whole process stood still
-            silent = time.monotonic() - self.pulse
-            if silent < BLOCKED_SECONDS:
-                self._named_blocked = False
-            elif not paused and not self._named_blocked:
-                self._named_blocked = True
-                log.warning(
-                    "the event loop is blocked: everything else of this worker waits",
-                    seconds=round(silent, 1),
-                    where=_line_of(self._main_thread),
-                )
+            if time.monotonic() - began > 1:
+                self._awake_at = time.monotonic()  # the whole process stood still
+            self._watch(time.monotonic() - max(self.pulse, self._awake_at))
+
+    def _watch(self, silent_seconds: float) -> None:
+        """Name what blocks the main loop; past the limit, leave it to other processes."""
+        if silent_seconds < BLOCKED_SECONDS:
+            self._named_blocked = False
+            return
+        if not self._named_blocked:
+            self._named_blocked = True
+            log.warning(
+                "the event loop is blocked: everything else of this worker waits",
+                seconds=round(silent_seconds, 1),
+                where=_line_of(self._main_thread),
+                stack=_stack_of(self._main_thread),
+            )
+        if 0 < self._blocked_seconds < silent_seconds:
+            log.error(
+                "the event loop stays blocked; this worker ends, and its work goes on elsewhere",
+                seconds=round(silent_seconds, 1),
+                where=_line_of(self._main_thread),
+            )
+            os._exit(EXIT_BLOCKED)  # as a crash: what ran here runs again alone, and has its cause
 
     async def _leave(self, connection: Connection) -> None:
         try:
@@ -208,3 +233,14 @@ def _line_of(thread: int) -> str:
         frame = frame.f_back
     frame = frame or innermost
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "unknown"
+
+
+def _stack_of(thread: int) -> str:
+    """Return the innermost lines of a thread, the innermost first. Lines of code, no values."""
+    lines: list[str] = []
+    frame = sys._current_frames().get(thread)
+    while frame is not None and len(lines) < STACK_FRAMES:
+        code = frame.f_code
+        lines.append(f"{code.co_filename}:{frame.f_lineno} {code.co_name}")
+        frame = frame.f_back
+    return " < ".join(lines)

@@ -52,7 +52,7 @@ class NumberedRegistry:
     def scaling(self) -> list[Scaling]:
         """Return how each function may be scaled."""
         return [
-            Scaling(fn, each.name, scale.minimum, scale.maximum, each.policy.concurrency)
+            Scaling(fn, each.name, scale.minimum, scale.maximum, each.policy.at_once)
             for fn, each in self.served()
             for scale in (each.policy.scale,)
         ]

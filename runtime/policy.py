@@ -2,7 +2,7 @@
 
 import random
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from runtime.errors import DeclarationError
 from runtime.trigger import Trigger
@@ -67,6 +67,31 @@ class Scale:
             raise DeclarationError("Scale needs 0 <= minimum <= maximum, and maximum of 1 or more")
 
 
+@dataclass(frozen=True)
+class Process:
+    """Attempts run in processes of their own, forked from one that has imported the functions."""
+
+    memory_mb: int = 512
+    """What a process may take besides what it has at its start; it is replaced after an attempt
+    that leaves it with more than half of that."""
+    cpu_seconds: float | None = None
+    """CPU that one attempt may use, in all threads. None: only its `timeout` ends it."""
+    attempts: int = 1000
+    """A process is replaced after so many."""
+    processes: int = 4
+    """At most so many of this function in one worker: no more attempts run at once."""
+
+    def __post_init__(self) -> None:
+        """Refuse limits under which nothing could run."""
+        if self.memory_mb < 64:
+            raise DeclarationError(f"Process(memory_mb={self.memory_mb}): at least 64")
+        if self.cpu_seconds is not None and self.cpu_seconds < 1:
+            raise DeclarationError(f"Process(cpu_seconds={self.cpu_seconds:g}): at least 1")
+        for name in ("attempts", "processes"):
+            if getattr(self, name) < 1:
+                raise DeclarationError(f"Process({name}={getattr(self, name)}): at least 1")
+
+
 class PolicyOptions(TypedDict, total=False):
     """The keywords of `@function(…)`."""
 
@@ -77,6 +102,7 @@ class PolicyOptions(TypedDict, total=False):
     burst: Merge
     concurrency: int
     scale: Scale
+    isolation: Literal["task", "process"] | Process
     trigger: Trigger | tuple[Trigger, ...]
     aliases: tuple[str, ...]
 
@@ -96,6 +122,8 @@ class Policy:
     concurrency: int = 200
     """Attempts at once in one worker process."""
     scale: Scale = field(default_factory=Scale)
+    isolation: Literal["task", "process"] | Process = "task"
+    """On the worker's event loop, or in a process of its own. `"process"`: `Process()`."""
     trigger: tuple[Trigger, ...] = ()
     aliases: tuple[str, ...] = ()
     """Former names, so that invocations in flight still find the function after a rename."""
@@ -106,7 +134,24 @@ class Policy:
             raise DeclarationError(f"timeout={self.timeout}: 0 to {MAXIMUM_TIMEOUT_SECONDS} s")
         if self.concurrency < 1:
             raise DeclarationError(f"concurrency={self.concurrency}: at least 1")
+        if self.isolation not in ("task", "process") and not isinstance(self.isolation, Process):
+            raise DeclarationError(
+                f'isolation={self.isolation!r}: "task", "process" or Process(memory_mb=…)'
+            )
         if self.burst and not self.lane:
             raise DeclarationError("burst=… needs lane=…: only events of one lane can be merged")
         if self.namespace and not self.lane:
             raise DeclarationError("namespace=… needs lane=…")
+
+    @property
+    def process(self) -> Process | None:
+        """Limits of the process in which an attempt runs; None: it is a task of the worker."""
+        if isinstance(self.isolation, Process):
+            return self.isolation
+        return Process() if self.isolation == "process" else None
+
+    @property
+    def at_once(self) -> int:
+        """Attempts at once in one worker process, whatever sets the limit."""
+        process = self.process
+        return self.concurrency if process is None else min(self.concurrency, process.processes)

@@ -109,7 +109,7 @@ class Pool:
 
     def _free(self, fn: int) -> int:
         """Return how many more attempts of a function may begin here; below 0: more than enough."""
-        free = self.served[fn].policy.concurrency - self._busy[fn] - self._ending[fn]
+        free = self.served[fn].policy.at_once - self._busy[fn] - self._ending[fn]
         if self._concurrency is None:
             return free
         return min(free, self._concurrency - self._busy.total() - self._ending.total())

@@ -1,6 +1,7 @@
 """What happens in a worker process: attempts run, bells are heard, the end is orderly."""
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,10 +10,12 @@ from typing import Any
 from runtime.attempt import BY_REQUEST, LOST, Attempt
 from runtime.errors import LeaseLost
 from runtime.function import Function
+from runtime.isolation.isolated import Isolated
+from runtime.isolation.wire import Preload
 from runtime.lease import EXIT_LEASE_LOST, Lease, Signals
 from runtime.line import dsn_of
 from runtime.logs import Log
-from runtime.platform import AttemptPlatform, Services
+from runtime.platform import AttemptPlatform, Services, ring
 from runtime.pool import Pool
 from runtime.quarantine import IDLE_SECONDS, Orphaned, Quarantine
 from runtime.settings import Settings
@@ -26,7 +29,7 @@ from state.work import Claimed, Finish, events_of
 log = Log("worker")
 
 LOOK_SECONDS = 1.0
-PULSE_SECONDS = 0.2
+PULSE_SECONDS = 0.1
 DOORS_SHARE = 0.6
 """While draining: after this part of the time, no new writing step starts."""
 LAST_TURN_SECONDS = 5.0
@@ -47,6 +50,12 @@ class Runner:
         self._solo = solo
         self._shops = Shops(services.database)
         self._names = {fn: function.name for fn, function in served.items()}
+        self._isolated = Isolated(
+            lambda: Preload.of(
+                settings, services.numbered.numbers, services.worker, services.database.roles
+            ),
+            lambda asked: ring(services, asked),
+        )
         self._rung: set[str] = set()
         self._stopping = asyncio.Event()
         self._busy_at = time.monotonic()
@@ -72,6 +81,8 @@ class Runner:
         turns = asyncio.create_task(self.turns.run())
         others = [asyncio.create_task(self._tick()), asyncio.create_task(self._pulse())]
         others += [asyncio.create_task(each) for each in background]
+        if not self._solo and any(each.policy.process for each in self.pool.served.values()):
+            others.append(asyncio.create_task(self._isolated.start()))
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait({turns, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -87,6 +98,8 @@ class Runner:
             for task in (stopping, turns, *others):
                 task.cancel()
             await asyncio.gather(stopping, turns, *others, return_exceptions=True)
+            await self._isolated.aclose()
+            self._lease.pulse = math.inf  # nobody pulses any more, and nothing is blocked
         return self.code
 
     def stop(self) -> None:
@@ -122,6 +135,7 @@ class Runner:
         quarantine = asyncio.create_task(self.quarantine.aclose(limit))
         await asyncio.wait({turns}, timeout=limit * DOORS_SHARE)
         self._services.steps.closing_doors = True
+        self._isolated.close_doors()
         await asyncio.wait({turns}, timeout=limit * (1 - DOORS_SHARE))
         if not turns.done():
             log.info("handing back what still runs", running=self.pool.running())
@@ -149,8 +163,11 @@ class Runner:
         if claimed.merged:
             merged = await patiently(lambda: self._events(claimed.merged or ()))
         shop = await self._shops.numbered(claimed.tenant)
-        platform = AttemptPlatform(attempt, self._services)
-        finish = await attempt.run(shop, merged, platform)
+        if (process := attempt.function.policy.process) is not None:
+            finish = await self._isolated.run(attempt, process, shop, merged)
+        else:
+            platform = AttemptPlatform(attempt, self._services)
+            finish = await attempt.run(shop, merged, platform)
         return [finish, *(_like(finish, other) for other in claimed.merged or ())]
 
     async def _events(self, ids: Sequence[int]) -> list[str]:

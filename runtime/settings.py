@@ -203,6 +203,12 @@ class Settings(BaseModel):
         ge=1,
         description="A worker that does not renew within this time loses its work.",
     )
+    blocked_seconds: float = Field(
+        20.0,
+        alias="NEXUS_BLOCKED_SECONDS",
+        ge=0,
+        description="A worker whose event loop a handler blocks for longer ends; 0: it stays.",
+    )
     drain_seconds: float = Field(
         20.0,
         alias="NEXUS_DRAIN_SECONDS",

@@ -99,6 +99,7 @@ async def _work(
     lease = Lease(
         dsn,
         seconds=settings.lease_seconds,
+        blocked_seconds=settings.blocked_seconds,
         solo=quarantine,
         roles=database.roles,
         fns=list(served),

@@ -96,14 +96,24 @@ class Database:
         self._returning: set[asyncio.Task[None]] = set()
 
     @classmethod
-    async def open(cls, dsn: str, *, application: str, maximum: int = 4) -> "Database":
+    async def open(
+        cls, dsn: str, *, application: str, maximum: int = 4, roles: bool | None = None
+    ) -> "Database":
         """Check that Postgres answers, and return the pool.
+
+        Args:
+            dsn: address, user and password, as libpq writes it.
+            application: shown in `pg_stat_activity`.
+            maximum: connections.
+            roles: whether this server knows our roles, where that is known: then nothing is asked,
+                and the first connection is opened when it is needed. None: ask.
 
         Raises:
             DatabaseAway: nobody answers there.
         """
         with translated():
-            roles = await has_roles(dsn)
+            if roles is None:
+                roles = await has_roles(dsn)
             server = {
                 "application_name": application,
                 "timezone": "UTC",

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from gateway.cli.command import Command
@@ -29,8 +30,11 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
             }
         )
     elif registry.functions:
-        rows = [(each.name, _fields(each), _triggers(each), each.summary) for each in registry]
-        print_table(("FUNCTION", "EVENT", "STARTED BY", "WHAT IT DOES"), rows)
+        rows = [
+            (each.name, _fields(each), _runs_in(each), _triggers(each), each.summary)
+            for each in registry
+        ]
+        print_table(("FUNCTION", "EVENT", "RUNS IN", "STARTED BY", "WHAT IT DOES"), rows)
     else:
         print(
             "There are no functions yet. Add a file to functions/, for instance functions/hello.py."
@@ -52,6 +56,8 @@ def _describe(function: Function[Any]) -> dict[str, Any]:
         "attempts": policy.retry.attempts,
         "lane": policy.lane,
         "concurrency": policy.concurrency,
+        "isolation": "task" if policy.process is None else "process",
+        "process": None if policy.process is None else asdict(policy.process),
         "triggers": [repr(trigger) for trigger in policy.trigger],
     }
 
@@ -59,6 +65,11 @@ def _describe(function: Function[Any]) -> dict[str, Any]:
 def _fields(function: Function[Any]) -> str:
     fields = function.event_type.model_fields.items()
     return " ".join(name if field.is_required() else f"[{name}]" for name, field in fields)
+
+
+def _runs_in(function: Function[Any]) -> str:
+    process = function.policy.process
+    return "task" if process is None else f"process ({process.memory_mb} MB)"
 
 
 def _triggers(function: Function[Any]) -> str:

@@ -4,6 +4,7 @@
 -- a lane stays ours when its next one may run now. Kinds are 'd' done, 'x' dead, 'c' cancelled,
 -- 'r' retry, 's' snooze,
 -- 'h' handed back. bodies: JSON of a done one, else the reason. causes: error, timeout … or NULL.
+-- A retry whose cause is 'crash' (a process of its own died) counts as a crash alone, not as an error.
 -- Children are events that a finished attempt dispatched: stored with its outcome or not at all.
 -- Wanted: functions, how many of each, whether they use lanes, the shop served last.
 --
@@ -198,10 +199,11 @@ BEGIN
             WITH put_back AS (
                 UPDATE work k SET
                     run_at = t + make_interval(secs => coalesce(d.delay, 0)),
-                    errors = k.errors + (d.kind = 'r')::int,
+                    errors = k.errors + (d.kind = 'r' AND d.cause IS DISTINCT FROM 'crash')::int,
+                    crashes = k.crashes + (d.kind = 'r' AND d.cause IS NOT DISTINCT FROM 'crash')::int,
                     suspect = k.suspect AND d.kind = 'h'
-                FROM unnest(ids, epochs, tenants, lanes, kinds, delays)
-                     d (id, epoch, tenant, lane, kind, delay), lane x
+                FROM unnest(ids, epochs, tenants, lanes, kinds, delays, causes)
+                     d (id, epoch, tenant, lane, kind, delay, cause), lane x
                 WHERE d.kind IN ('r', 's', 'h') AND x.tenant = d.tenant AND x.lane = d.lane
                   AND x.worker IS NOT DISTINCT FROM w AND x.epoch = d.epoch AND k.id = d.id
                 RETURNING k.id)
@@ -227,9 +229,11 @@ BEGIN
                 UPDATE work k SET
                     worker = NULL,
                     run_at = t + make_interval(secs => coalesce(d.delay, 0)),
-                    errors = k.errors + (d.kind = 'r')::int,
+                    errors = k.errors + (d.kind = 'r' AND d.cause IS DISTINCT FROM 'crash')::int,
+                    crashes = k.crashes + (d.kind = 'r' AND d.cause IS NOT DISTINCT FROM 'crash')::int,
                     suspect = k.suspect AND d.kind = 'h'
-                FROM unnest(ids, epochs, kinds, delays) d (id, epoch, kind, delay)
+                FROM unnest(ids, epochs, kinds, delays, causes)
+                     d (id, epoch, kind, delay, cause)
                 WHERE k.id = d.id AND k.worker IS NOT DISTINCT FROM w AND k.epoch = d.epoch AND k.lane IS NULL
                   AND d.kind IN ('r', 's', 'h')
                 RETURNING k.id)
