@@ -101,14 +101,20 @@ class Attempt:
             return self.stopped()
         except TimeoutError as error:
             if limit.expired():
-                return self._failed("timeout", f"ran longer than {policy.timeout:g} s")
+                reason = f"ran longer than {policy.timeout:g} s"
+                return self._failed("timeout", reason, error)
             return self._failed("error", _reason(error), error)
         except DatabaseAway as error:
-            return self._unlucky(error)
+            return self.unlucky(error)
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # a handler may even raise SystemExit
             return self._failed("error", _reason(error), error)
+
+    def too_late(self) -> Finish:
+        """Return the end of one that was claimed after its deadline."""
+        deadline = self.function.policy.deadline
+        return self._finish(CANCELLED, f"not started: {deadline:g} s after it was due had passed")
 
     def fail(self, message: str) -> Finish:
         """Return a failed end in place of one that could not be stored."""
@@ -142,7 +148,7 @@ class Attempt:
             return self._failed("error", "the function cancelled its own task")
         return self._finish(HANDED_BACK, self.stop)
 
-    def _unlucky(self, error: DatabaseAway) -> Finish:
+    def unlucky(self, error: DatabaseAway) -> Finish:
         """Postgres was away: the handler is not to blame, so no attempt is counted.
 
         Not for ever: what a handler does wrong with its connection looks the same.
@@ -161,7 +167,7 @@ class Attempt:
     def _failed(self, cause: str, reason: str, error: BaseException | None = None) -> Finish:
         retry = self.function.policy.retry
         failed = self.claimed.errors + 1
-        last = failed >= retry.attempts
+        last = failed >= retry.attempts or not retry.helps(error)
         log.warning(
             "attempt failed, the last one" if last else "attempt failed",
             id=public_id(self.claimed.id),

@@ -27,7 +27,9 @@ class Transaction(Protocol):
     connection: Any
     """Sees the shop's rows alone. Give it to repositories of `state`."""
 
-    def dispatch(self, event: Event, *, delay_seconds: float = 0) -> None:
+    def dispatch(
+        self, event: Event, *, delay_seconds: float = 0, at: datetime | None = None
+    ) -> None:
         """Store an event with this transaction: both or neither."""
 
     def shop(self, tenant: int) -> "AbstractAsyncContextManager[Transaction]":
@@ -46,7 +48,9 @@ class Platform(Protocol):
     @property
     def settings(self) -> Settings: ...  # noqa: D102
 
-    def dispatch(self, event: Event, delay_seconds: float) -> None: ...  # noqa: D102
+    def dispatch(  # noqa: D102
+        self, event: Event, delay_seconds: float, at: datetime | None
+    ) -> None: ...
 
     async def step(  # noqa: D102
         self,
@@ -102,13 +106,16 @@ class Context:
         """Return how long this attempt may still run."""
         return max(0.0, self.deadline - asyncio.get_running_loop().time())
 
-    async def dispatch(self, event: Event, *, delay_seconds: float = 0) -> None:
+    async def dispatch(
+        self, event: Event, *, delay_seconds: float = 0, at: datetime | None = None
+    ) -> None:
         """Store an event together with the outcome of this attempt: both or neither.
 
         It starts when this attempt has ended well, and a repeated attempt cannot double it. To
-        have it start earlier, dispatch it in a `transaction`.
+        have it start earlier, dispatch it in a `transaction`. It is due `delay_seconds` after
+        that, or at a time (with its zone).
         """
-        self.platform.dispatch(event, delay_seconds)
+        self.platform.dispatch(event, delay_seconds, at)
 
     async def step(
         self,

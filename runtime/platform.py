@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -60,10 +61,14 @@ class BoundTransaction:
         self._services = services
         self._tenant = tenant
 
-    def dispatch(self, event: Event, *, delay_seconds: float = 0) -> None:
+    def dispatch(
+        self, event: Event, *, delay_seconds: float = 0, at: datetime | None = None
+    ) -> None:
         """Store an event with this transaction: both or neither."""
         self.asked.append(
-            self._services.numbered.ask(event, tenant=self._tenant, delay_seconds=delay_seconds)
+            self._services.numbered.ask(
+                event, tenant=self._tenant, delay_seconds=delay_seconds, at=at
+            )
         )
 
     @asynccontextmanager
@@ -88,10 +93,13 @@ class AttemptPlatform:
         self._names: set[str] = set()
         self._in_transaction = False
 
-    def dispatch(self, event: Event, delay_seconds: float) -> None:
+    def dispatch(self, event: Event, delay_seconds: float, at: datetime | None) -> None:
         """Hold an event until the outcome is stored."""
         self._check()
-        self._attempt.children.append(self._ask(event, delay_seconds))
+        tenant = self._attempt.claimed.tenant
+        self._attempt.children.append(
+            self._services.numbered.ask(event, tenant=tenant, delay_seconds=delay_seconds, at=at)
+        )
 
     async def step(
         self,
@@ -162,11 +170,6 @@ class AttemptPlatform:
         """The settings of this process."""
         return self._services.settings
 
-    def _ask(self, event: Event, delay_seconds: float) -> Asked:
-        return self._services.numbered.ask(
-            event, tenant=self._attempt.claimed.tenant, delay_seconds=delay_seconds
-        )
-
     def _read_memos(self) -> "asyncio.Task[dict[str, Memo]]":
         task = asyncio.create_task(self._services.steps.memos(self._attempt))
         task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
@@ -184,5 +187,5 @@ def ring(services: Services, asked: list[Asked]) -> None:
     services.expect(asked)
     names = {number: name for name, number in services.numbered.numbers.items()}
     for one in asked:
-        if not one.delay_seconds:
+        if one.due_in() <= 0:
             services.ringer.ring(names[one.fn])

@@ -8,6 +8,8 @@ from runtime.errors import DeclarationError
 from runtime.trigger import Trigger
 
 MAXIMUM_TIMEOUT_SECONDS = 300
+MAXIMUM_DEADLINE_SECONDS = 2_592_000
+MAXIMUM_HEAD_START_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,9 @@ class Retry:
 
     attempts: int = 8
     steps_seconds: tuple[float, ...] = (1.0, 4.0, 16.0, 60.0, 300.0)
+    on: tuple[type[BaseException], ...] | None = None
+    """Errors worth repeating; any other is final at once. None: all are. An attempt that took
+    too long failed by `TimeoutError`."""
 
     def __post_init__(self) -> None:
         """Refuse what can never work."""
@@ -27,6 +32,15 @@ class Retry:
             raise DeclarationError(f"Retry(attempts={self.attempts}): at least 1")
         if not self.steps_seconds or min(self.steps_seconds) < 0:
             raise DeclarationError("Retry(steps_seconds=…): one or more delays, none below 0")
+        if self.on is not None and not _are_errors(self.on):
+            raise DeclarationError(
+                f"Retry(on={self.on!r}): a tuple of exceptions; did you mean"
+                " on=(TimeoutError, ConnectionError)?"
+            )
+
+    def helps(self, error: BaseException | None) -> bool:
+        """Say whether an attempt that failed by this may go better; None: a bad result."""
+        return self.on is None or isinstance(error, self.on)
 
     def base_delay_seconds(self, failed: int) -> float:
         """Return the wait after the `failed`-th failure (from 1), without jitter."""
@@ -67,6 +81,14 @@ class Scale:
             raise DeclarationError("Scale needs 0 <= minimum <= maximum, and maximum of 1 or more")
 
 
+def _are_errors(given: object) -> bool:
+    return (
+        isinstance(given, tuple)
+        and bool(given)
+        and all(isinstance(one, type) and issubclass(one, BaseException) for one in given)
+    )
+
+
 class PolicyOptions(TypedDict, total=False):
     """The keywords of `@function(…)`."""
 
@@ -75,6 +97,8 @@ class PolicyOptions(TypedDict, total=False):
     lane: str
     namespace: str
     burst: Merge
+    deadline: float
+    priority: str
     concurrency: int
     scale: Scale
     trigger: Trigger | tuple[Trigger, ...]
@@ -93,6 +117,10 @@ class Policy:
     namespace: str | None = None
     """Lanes are shared by all functions that name the same namespace. None: the function's name."""
     burst: Merge | None = None
+    deadline: float | None = None
+    """Seconds after an event was due; later, no attempt of it starts. None: never too late."""
+    priority: str | None = None
+    """Field of the event: whole seconds of head start over others that are due."""
     concurrency: int = 200
     """Attempts at once in one worker process."""
     scale: Scale = field(default_factory=Scale)
@@ -100,10 +128,19 @@ class Policy:
     aliases: tuple[str, ...] = ()
     """Former names, so that invocations in flight still find the function after a rename."""
 
+    def fields(self) -> list[str]:
+        """Return the names of fields of the event that this policy needs."""
+        return [name for name in (self.lane, self.priority) if name is not None]
+
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
         if not 0 < self.timeout <= MAXIMUM_TIMEOUT_SECONDS:
             raise DeclarationError(f"timeout={self.timeout}: 0 to {MAXIMUM_TIMEOUT_SECONDS} s")
+        if self.deadline is not None and not 0 < self.deadline <= MAXIMUM_DEADLINE_SECONDS:
+            raise DeclarationError(
+                f"deadline={self.deadline}: above 0 and up to {MAXIMUM_DEADLINE_SECONDS} s"
+                " (30 days); leave it out if work is never too late"
+            )
         if self.concurrency < 1:
             raise DeclarationError(f"concurrency={self.concurrency}: at least 1")
         if self.burst and not self.lane:

@@ -60,11 +60,11 @@ class Pool:
         Others are told by bells; here nobody has to wait for one.
         """
         loop = asyncio.get_running_loop()
-        due = {(one.fn, one.delay_seconds) for one in asked if one.fn in self.served}
-        for fn, delay_seconds in due:
-            if delay_seconds:
-                loop.call_later(delay_seconds + LATE_SECONDS, self.look, [fn])
-        self.look(fn for fn, delay_seconds in due if not delay_seconds)
+        due = {(one.fn, max(one.due_in(), 0.0)) for one in asked if one.fn in self.served}
+        for fn, seconds in due:
+            if seconds:
+                loop.call_later(seconds + LATE_SECONDS, self.look, [fn])
+        self.look(fn for fn, seconds in due if not seconds)
 
     def running(self) -> int:
         """Return how many attempts are under way."""

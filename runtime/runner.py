@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from runtime.admission import Admission
 from runtime.attempt import BY_REQUEST, LOST, Attempt
 from runtime.errors import LeaseLost
 from runtime.function import Function
@@ -46,6 +47,7 @@ class Runner:
         self._settings, self._services, self._lease = settings, services, lease
         self._solo = solo
         self._shops = Shops(services.database)
+        self._admission = Admission(services.database)
         self._names = {fn: function.name for fn, function in served.items()}
         self._rung: set[str] = set()
         self._stopping = asyncio.Event()
@@ -137,12 +139,14 @@ class Runner:
     async def _attempt(self, attempt: Attempt) -> list[Finish]:
         """Run one attempt, and end the events that were merged into it in the same way."""
         claimed = attempt.claimed
+        finish = await self._admission.refused(attempt)
         merged: list[str] = []
-        if claimed.merged:
+        if claimed.merged and finish is None:
             merged = await patiently(lambda: self._events(claimed.merged or ()))
-        shop = await self._shops.numbered(claimed.tenant)
-        platform = AttemptPlatform(attempt, self._services)
-        finish = await attempt.run(shop, merged, platform)
+        if finish is None:
+            shop = await self._shops.numbered(claimed.tenant)
+            platform = AttemptPlatform(attempt, self._services)
+            finish = await attempt.run(shop, merged, platform)
         return [finish, *(_like(finish, other) for other in claimed.merged or ())]
 
     async def _events(self, ids: Sequence[int]) -> list[str]:

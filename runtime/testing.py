@@ -12,6 +12,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Any
 
 from pydantic_core import to_json
@@ -83,7 +84,7 @@ class _Asked:
         self._steps = steps
         self._names: set[str] = set()
 
-    def dispatch(self, event: Event, delay_seconds: float) -> None:
+    def dispatch(self, event: Event, delay_seconds: float, at: datetime | None) -> None:
         encode(event)
         self.events.append(event)
 

@@ -120,7 +120,7 @@ async def turn(
         [child.fn for _, child in children],
         [child.lane for _, child in children],
         [child.event for _, child in children],
-        [child.delay_seconds for _, child in children],
+        [child.due_in() for _, child in children],
         [child.cap_seconds for _, child in children],
         [want.fn for want in wanted],
         [want.most for want in wanted],

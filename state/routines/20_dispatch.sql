@@ -3,6 +3,15 @@
 -- Lanes are locked in (tenant, lane) order, and ids are taken only then: within a lane, the order
 -- of ids is the order of commits. Returns one row per event, in order. fate: 'n' new, 'r' repeated
 -- (the key is known, id is the earlier invocation), 'k' conflict (the key was used otherwise).
+--
+-- A delay below 0 is a head start: the event stands in line as if it had come that much earlier.
+
+-- After when an event is too late to start; NULL: never.
+CREATE OR REPLACE FUNCTION late(f int, t timestamptz, delay float8)
+RETURNS timestamptz LANGUAGE sql STABLE AS $$
+    SELECT t + make_interval(secs => greatest(delay, 0) + deadline_seconds)
+    FROM function WHERE fn = f
+$$;
 
 CREATE OR REPLACE FUNCTION dispatch(
     tenants int[], fns int[], lanes bigint[], events text[], reply_tos int[],
@@ -15,6 +24,8 @@ DECLARE
     keyed boolean := num_nonnulls(VARIADIC keys) > 0;
     new_ids bigint[];
     fates "char"[];
+    limited boolean := EXISTS (SELECT FROM function f
+                               WHERE f.fn = ANY (fns) AND f.deadline_seconds IS NOT NULL);
 BEGIN
     IF laned THEN
         t := statement_timestamp();
@@ -49,8 +60,10 @@ BEGIN
         changed AS (
             INSERT INTO change (tenant, topic, ids)
             SELECT d.tenant, 'invocation', array_agg(d.id) FROM d GROUP BY d.tenant)
-        INSERT INTO work AS w (id, tenant, fn, lane, run_at)
-        SELECT d.id, d.tenant, d.fn, d.lane, t + make_interval(secs => d.delay) FROM d
+        INSERT INTO work AS w (id, tenant, fn, lane, run_at, late_at)
+        SELECT d.id, d.tenant, d.fn, d.lane, t + make_interval(secs => d.delay),
+               CASE WHEN limited THEN late(d.fn, t, d.delay) END
+        FROM d
         RETURNING w.id, 'n'::"char";
     ELSE
         -- A key that another transaction is just storing makes us wait for its end.
@@ -83,8 +96,10 @@ BEGIN
         changed AS (
             INSERT INTO change (tenant, topic, ids)
             SELECT d.tenant, 'invocation', array_agg(d.id) FROM d GROUP BY d.tenant)
-        INSERT INTO work (id, tenant, fn, lane, run_at)
-        SELECT d.id, d.tenant, d.fn, d.lane, t + make_interval(secs => d.delay) FROM d;
+        INSERT INTO work (id, tenant, fn, lane, run_at, late_at)
+        SELECT d.id, d.tenant, d.fn, d.lane, t + make_interval(secs => d.delay),
+               CASE WHEN limited THEN late(d.fn, t, d.delay) END
+        FROM d;
         RETURN QUERY SELECT u.id, u.fate FROM unnest(new_ids, fates) u (id, fate);
     END IF;
     IF wake THEN
