@@ -48,6 +48,7 @@ RULES = (
             ORDER BY o.done_at LIMIT $1 FOR UPDATE SKIP LOCKED),
         steps AS (DELETE FROM step USING old WHERE step.id = old.id),
         failures AS (DELETE FROM failure USING old WHERE failure.id = old.id),
+        waiting AS (DELETE FROM joined USING old WHERE joined.id = old.id),
         asked AS (DELETE FROM invocation USING old WHERE invocation.id = old.id)
         DELETE FROM outcome USING old WHERE outcome.id = old.id
         """,

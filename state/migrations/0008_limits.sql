@@ -7,3 +7,9 @@ ALTER TABLE function
 UPDATE function SET burst = 'm' WHERE cap_seconds IS NOT NULL;
 
 ALTER TABLE work ADD COLUMN late_at timestamptz;  -- no attempt starts after it; NULL: never late
+
+CREATE TABLE joined (                     -- who else waits for it: a key was repeated meanwhile
+    id bigint NOT NULL,
+    reply_to int NOT NULL,
+    PRIMARY KEY (id, reply_to)
+);

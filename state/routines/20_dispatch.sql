@@ -100,6 +100,16 @@ BEGIN
         SELECT d.id, d.tenant, d.fn, d.lane, t + make_interval(secs => d.delay),
                CASE WHEN limited THEN late(d.fn, t, d.delay) END
         FROM d;
+        IF 'r' = ANY (fates) AND num_nonnulls(VARIADIC reply_tos) > 0 THEN
+            -- Whoever repeats a key and waits is told of the end like the first one.
+            INSERT INTO joined (id, reply_to)
+            SELECT DISTINCT u.id, u.reply_to FROM unnest(new_ids, fates, reply_tos)
+                u (id, fate, reply_to)
+            JOIN work k ON k.id = u.id
+            JOIN invocation a ON a.id = u.id AND a.reply_to IS DISTINCT FROM u.reply_to
+            WHERE u.fate = 'r' AND u.reply_to IS NOT NULL
+            ORDER BY u.id, u.reply_to ON CONFLICT DO NOTHING;
+        END IF;
         RETURN QUERY SELECT u.id, u.fate FROM unnest(new_ids, fates) u (id, fate);
     END IF;
     IF wake THEN

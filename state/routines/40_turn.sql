@@ -89,9 +89,21 @@ BEGIN
         FROM unnest(replies, ids, kinds) u (reply, id, kind)
         WHERE u.reply IS NOT NULL AND u.kind IN ('d', 'x', 'c') GROUP BY u.reply;
     END IF;
+    IF EXISTS (SELECT FROM joined) THEN
+        PERFORM tell_joined(ARRAY(SELECT u.id FROM unnest(ids, kinds) u (id, kind)
+                                  WHERE u.kind IN ('d', 'x', 'c') AND u.id = ANY (closed)));
+    END IF;
     IF EXISTS (SELECT FROM cancellation) THEN
         DELETE FROM cancellation WHERE id = ANY (ids);
     END IF;
+END $$;
+
+-- Tell those who joined these invocations by their key that they have ended.
+CREATE OR REPLACE FUNCTION tell_joined(ended bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('nexus_reply_' || j.reply_to, j.id::text) FROM joined j
+    WHERE j.id = ANY (ended);
+    DELETE FROM joined WHERE id = ANY (ended);
 END $$;
 
 CREATE OR REPLACE FUNCTION raise_dead(shop int, invocation bigint, reason text)
