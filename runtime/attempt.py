@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from runtime.errors import Cancel, LeaseLost, Snooze
 from runtime.event import EVENT_LIMIT_BYTES, Event
 from runtime.function import Function
 from runtime.logs import Log, where
+from runtime.policy import Steer, Supersede
 from state.dispatch import Asked
 from state.errors import DatabaseAway
 from state.ids import public_id
@@ -24,6 +26,7 @@ AWAY_SECONDS = 1.0
 FORGIVING_SECONDS = 600.0
 """That Postgres is away is no failed attempt while the invocation is younger than this."""
 
+SUPERSEDED = "superseded by a newer event"
 BY_REQUEST, DRAINING, LOST = "cancelled by request", "handed back", "not ours any more"
 
 
@@ -34,10 +37,12 @@ class Attempt:
         "children",
         "claimed",
         "function",
+        "newer",
         "number",
         "over",
         "recording",
         "stop",
+        "taken",
         "task",
     )
 
@@ -51,8 +56,23 @@ class Attempt:
         self.task: asyncio.Task[None] | None = None
         self.recording: asyncio.Future[None] | None = None
         """Stores the answer of the last step; None: it is stored."""
+        self.newer = asyncio.Event()
+        """Set when a newer event of its lane may be there."""
+        self.taken: list[int] = []
+        """Ids of newer events of its lane that its handler took; `Steer`."""
         self.over = False
         """Its handler has ended; what it left running may do nothing in its name."""
+
+    @property
+    def hears_newer(self) -> bool:
+        """Whether newer events of its lane concern it while it runs."""
+        burst = self.function.policy.burst
+        return isinstance(burst, (Supersede, Steer)) and self.claimed.lane is not None
+
+    @property
+    def steered(self) -> bool:
+        """Whether its handler is given newer events of its lane."""
+        return isinstance(self.function.policy.burst, Steer) and self.claimed.lane is not None
 
     def cancel(self, why: str) -> None:
         """End it; the handler sees CancelledError."""
@@ -142,8 +162,8 @@ class Attempt:
 
     def stopped(self) -> Finish:
         """Return the end of an attempt whose task was cancelled."""
-        if self.stop == BY_REQUEST:
-            return self._finish(CANCELLED, BY_REQUEST)
+        if self.stop in (BY_REQUEST, SUPERSEDED):
+            return self._finish(CANCELLED, self.stop)
         if self.stop is None:
             return self._failed("error", "the function cancelled its own task")
         return self._finish(HANDED_BACK, self.stop)
@@ -186,7 +206,7 @@ class Attempt:
         claimed = self.claimed
         if kind != DONE and body is not None:
             body = storable(body)
-        return Finish(
+        finish = Finish(
             id=claimed.id,
             epoch=claimed.epoch,
             tenant=claimed.tenant,
@@ -198,6 +218,17 @@ class Attempt:
             cause=cause,
             reply_to=claimed.reply_to,
         )
+        if claimed.merged or self.taken:
+            finish.others = self._others(finish)
+        return finish
+
+    def _others(self, finish: Finish) -> list[Finish]:
+        """Return the ends of the events that this run stood for."""
+        like = replace(finish, cause=None, reply_to=None)
+        taken = self.taken if finish.kind == DONE else []
+        if isinstance(self.function.policy.burst, Supersede):
+            like = replace(like, kind=CANCELLED, body=SUPERSEDED, delay_seconds=0.0)
+        return [replace(like, id=other) for other in (*(self.claimed.merged or ()), *taken)]
 
 
 def _reason(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 """What a function is given besides its event."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,11 +42,28 @@ class Transaction(Protocol):
         """
 
 
+class Inbox(Protocol):
+    """Newer events of the lane, for a handler declared with `burst=Steer()`.
+
+    What was taken counts as handled when the attempt ends well, in the same commit. After any
+    other end it is still in line, and runs next.
+    """
+
+    async def take(self) -> Sequence[Event]:
+        """Return what has come since the last call, oldest first; empty: nothing."""
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        """Wait for what comes, one after the other. Without an end: break off, or time out."""
+
+
 class Platform(Protocol):
     """What the worker does for a running attempt."""
 
     @property
     def settings(self) -> Settings: ...  # noqa: D102
+
+    @property
+    def inbox(self) -> Inbox: ...  # noqa: D102
 
     def dispatch(  # noqa: D102
         self, event: Event, delay_seconds: float, at: datetime | None
@@ -97,6 +114,11 @@ class Context:
     def settings(self) -> Settings:
         """The settings of this process."""
         return self.platform.settings
+
+    @property
+    def inbox(self) -> Inbox:
+        """Newer events of the lane (`burst=Steer()`); otherwise nothing ever comes."""
+        return self.platform.inbox
 
     def now(self) -> datetime:
         """Return the time, in UTC."""

@@ -9,11 +9,13 @@ from runtime.errors import InvalidEvent
 from runtime.event import Event, encode
 from runtime.function import Function
 from runtime.lanes import lane_number
+from runtime.policy import Merge, Steer, Supersede
 from runtime.registry import Registry
 from state.database import Connection
 from state.dispatch import Asked
-from state.functions import MERGE, Declared, number_functions
+from state.functions import MERGE, STEER, SUPERSEDE, Declared, number_functions
 
+KINDS = {Merge: MERGE, Supersede: SUPERSEDE, Steer: STEER}
 DELAY_AT_MOST_SECONDS = 315_360_000
 
 
@@ -32,13 +34,14 @@ class NumberedRegistry:
         for each in registry:
             burst = each.policy.burst
             for name in (each.name, *each.policy.aliases):
+                merging = burst is not None and not isinstance(burst, Steer)
                 declared.append(
                     Declared(
                         name,
-                        burst.quiet_seconds if burst else None,
-                        burst.cap_seconds if burst else None,
+                        burst.quiet_seconds if burst and merging else None,
+                        burst.cap_seconds if burst and merging else None,
                         each.policy.deadline,
-                        MERGE if burst else None,
+                        KINDS[type(burst)] if burst else None,
                     )
                 )
         return cls(registry, await number_functions(connection, declared))
@@ -75,6 +78,7 @@ class NumberedRegistry:
         text = encode(event)
         lane = function.lane_key(event)
         burst = function.policy.burst if lane is not None else None
+        quiet_seconds = burst.quiet_seconds if burst else 0.0
         _check_time(delay_seconds, at)
         if not delay_seconds and at is None:
             delay_seconds = -function.head_start_seconds(event)
@@ -84,7 +88,7 @@ class NumberedRegistry:
             event=text,
             lane=None if lane is None else lane_number(function.namespace, lane),
             reply_to=reply_to,
-            delay_seconds=max(delay_seconds, burst.quiet_seconds) if burst else delay_seconds,
+            delay_seconds=max(delay_seconds, quiet_seconds) if quiet_seconds else delay_seconds,
             at=at,
             cap_seconds=burst.cap_seconds if burst else None,
             key=key,

@@ -12,6 +12,7 @@ from runtime.attempt import Attempt
 from runtime.context import Transaction
 from runtime.errors import LeaseLost, ShopForbidden, StepError
 from runtime.event import Event
+from runtime.inbox import AttemptInbox
 from runtime.numbered import NumberedRegistry
 from runtime.ringer import Ringer
 from runtime.settings import Settings
@@ -164,6 +165,11 @@ class AttemptPlatform:
     def open(self, sealed: SealedSecret) -> str:
         """Open a secret; see `Context.open`."""
         return self._services.vault.open(sealed)
+
+    @cached_property
+    def inbox(self) -> AttemptInbox:
+        """Newer events of the lane; see `Context.inbox`."""
+        return AttemptInbox(self._attempt, self._services.database, self._check)
 
     @property
     def settings(self) -> Settings:

@@ -2,7 +2,7 @@
 
 import random
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import ClassVar, TypedDict
 
 from runtime.errors import DeclarationError
 from runtime.trigger import Trigger
@@ -69,6 +69,30 @@ class Merge:
 
 
 @dataclass(frozen=True)
+class Supersede:
+    """Only the newest event of a lane counts: it ends those that wait, and the one that runs.
+
+    They end as cancelled and say so. The running handler sees `CancelledError`, at the latest a
+    second after the newer event came; what its steps and transactions have done stays.
+    """
+
+    quiet_seconds: ClassVar[float] = 0.0
+    cap_seconds: ClassVar[float] = 1e9
+
+
+@dataclass(frozen=True)
+class Steer:
+    """A new event of a lane reaches the handler that runs, through `ctx.inbox`.
+
+    What the handler took counts as handled when it ends well, in the same commit. What it did not
+    take, or took and then failed, runs next as an ordinary event.
+    """
+
+    quiet_seconds: ClassVar[float] = 0.0
+    cap_seconds: ClassVar[float] = 0.0
+
+
+@dataclass(frozen=True)
 class Scale:
     """How many worker processes may serve a function. Locally one worker serves all."""
 
@@ -96,7 +120,7 @@ class PolicyOptions(TypedDict, total=False):
     retry: Retry
     lane: str
     namespace: str
-    burst: Merge
+    burst: Merge | Supersede | Steer
     deadline: float
     priority: str
     concurrency: int
@@ -116,7 +140,7 @@ class Policy:
     """Field of the event whose value names the lane; None in that field: no lane."""
     namespace: str | None = None
     """Lanes are shared by all functions that name the same namespace. None: the function's name."""
-    burst: Merge | None = None
+    burst: Merge | Supersede | Steer | None = None
     deadline: float | None = None
     """Seconds after an event was due; later, no attempt of it starts. None: never too late."""
     priority: str | None = None
@@ -143,7 +167,16 @@ class Policy:
             )
         if self.concurrency < 1:
             raise DeclarationError(f"concurrency={self.concurrency}: at least 1")
+        if self.burst and not isinstance(self.burst, (Merge, Supersede, Steer)):
+            raise DeclarationError(
+                f"burst={self.burst!r}: did you mean Merge(quiet_seconds=2, cap_seconds=20),"
+                " Supersede() or Steer()?"
+            )
+        if self.priority and isinstance(self.burst, Merge):
+            raise DeclarationError(
+                "priority=… does nothing beside Merge, which waits for a quiet time; leave it out"
+            )
         if self.burst and not self.lane:
-            raise DeclarationError("burst=… needs lane=…: only events of one lane can be merged")
+            raise DeclarationError("burst=… needs lane=…: it is about events of one lane")
         if self.namespace and not self.lane:
             raise DeclarationError("namespace=… needs lane=…")

@@ -42,6 +42,7 @@ class Pool:
         self._full: set[int] = set()
         """Functions whose last claim gave all that was wanted: a second loop may help."""
         self._after: Counter[int] = Counter(dict.fromkeys(served, -1))
+        self._bursting: set[int] = set()
         self._one_by_one = 0
         self.draining = False
         self.wake: Callable[[], None] = lambda: None
@@ -156,6 +157,16 @@ class Pool:
         """Stop attempts that are not ours any more."""
         self.stop(foreign, LOST)
 
+    def newer(self, tenant: int, lane: int) -> None:
+        """Hear that there is a newer event in a lane that an attempt of ours may hold."""
+        for attempt in self.bursting():
+            if (attempt.claimed.tenant, attempt.claimed.lane) == (tenant, lane):
+                attempt.newer.set()
+
+    def bursting(self) -> list[Attempt]:
+        """Return the attempts whose functions want to know of newer events of their lane."""
+        return [self._attempts[number] for number in self._bursting if number in self._attempts]
+
     def drain(self) -> None:
         """Claim nothing more."""
         self.draining = True
@@ -176,17 +187,20 @@ class Pool:
         attempt = Attempt(claimed, self.served[claimed.fn])
         self._attempts[claimed.id] = attempt
         self._busy[claimed.fn] += 1
+        if attempt.hears_newer:
+            self._bursting.add(claimed.id)
         attempt.task = asyncio.create_task(self._attend(attempt))
 
     async def _attend(self, attempt: Attempt) -> None:
         claimed = attempt.claimed
-        ends: list[Finish] = []
+        end: Finish | None = None
         with suppress(asyncio.CancelledError):
-            ends = await self._run(attempt)
-        if not ends:  # cancelled before it began, or in the middle of beginning
-            ends = [attempt.stopped()]
+            end = await self._run(attempt)
+        if end is None:  # cancelled before it began, or in the middle of beginning
+            end = attempt.stopped()
         if self._attempts.get(claimed.id) is attempt:
             del self._attempts[claimed.id]
+            self._bursting.discard(claimed.id)
         self._busy[claimed.fn] -= 1
-        self._finished += [(attempt, end) for end in ends]
+        self._finished.append((attempt, end))
         self.wake()

@@ -10,7 +10,7 @@ needs the database (`ctx.transaction()`) is tested with a real worker instead.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any
@@ -47,14 +47,21 @@ class Trial:
         self._settings = settings or load_settings({})
         self._attempt = 0
 
-    async def run(self, event: Event, *, merged: Sequence[Event] = ()) -> Any:
+    async def run(
+        self, event: Event, *, merged: Sequence[Event] = (), inbox: Sequence[Event] = ()
+    ) -> Any:
         """Run one attempt and return its result as JSON gives it back.
+
+        Args:
+            event: what happened.
+            merged: `ctx.merged`.
+            inbox: what `ctx.inbox` gives; its iterator ends after them.
 
         Raises:
             Exception: whatever the function raises.
         """
         self._attempt += 1
-        asked = _Asked(self.steps, self._settings)
+        asked = _Asked(self.steps, self._settings, inbox)
         timeout = self._function.policy.timeout
         context = Context(
             invocation="inv_0000000000000",
@@ -75,12 +82,30 @@ class Trial:
         return json.loads(to_json(result))
 
 
+class TrialInbox:
+    """The inbox of a trial."""
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self._events = list(events)
+
+    async def take(self) -> Sequence[Event]:
+        """Return everything, the first time."""
+        events, self._events = self._events, []
+        return events
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        """Give everything, and end."""
+        for event in await self.take():
+            yield event
+
+
 class _Asked:
     """The platform of a trial."""
 
-    def __init__(self, steps: dict[str, Any], settings: Settings) -> None:
+    def __init__(self, steps: dict[str, Any], settings: Settings, inbox: Sequence[Event]) -> None:
         self.settings = settings
         self.events: list[Event] = []
+        self.inbox = TrialInbox(inbox)
         self._steps = steps
         self._names: set[str] = set()
 

@@ -47,6 +47,15 @@ BEGIN
           AND (x.run_at IS NULL OR (excluded.burst_until IS NOT NULL AND x.burst_until > t));
     END IF;
 
+    IF laned AND num_nonnulls(VARIADIC caps) > 0 THEN
+        -- Supersede, Steer: the running attempt learns of it when this commits. The lane is locked:
+        -- if nobody owns it now, whoever claims it sees the event.
+        PERFORM pg_notify('nexus_wake', format('newer:%s:%s:%s', x.worker, x.tenant, x.lane))
+        FROM (SELECT DISTINCT u.tenant, u.lane FROM unnest(tenants, lanes, fns) u (tenant, lane, fn)
+              JOIN function f ON f.fn = u.fn AND f.burst IN ('s', 't')) u
+        JOIN lane x ON x.tenant = u.tenant AND x.lane = u.lane AND x.worker IS NOT NULL;
+    END IF;
+
     t := clock_timestamp();
     IF NOT keyed THEN
         RETURN QUERY

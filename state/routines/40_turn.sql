@@ -36,14 +36,15 @@ BEGIN
         LEFT JOIN LATERAL (
             SELECT w.id, w.fn, w.run_at, w.suspect, w.errors, w.crashes FROM work w
             WHERE w.tenant = k.tenant AND w.lane = k.lane ORDER BY w.id LIMIT 1) q ON true
-        -- Merge: the newest of the events in line stands for all of them.
+        -- Merge, Supersede: the newest of the events in line stands for all of them.
         LEFT JOIN function f ON f.fn = q.fn AND f.cap_seconds IS NOT NULL
         LEFT JOIN LATERAL (
             SELECT max(w.id) AS newest,
                    array_agg(w.id ORDER BY w.id) AS others,
-                   least(max(w.run_at),
-                         min(w.run_at) + make_interval(secs => f.cap_seconds - f.quiet_seconds))
-                   AS due_at
+                   CASE WHEN f.burst = 's' THEN (array_agg(w.run_at ORDER BY w.id DESC))[1]
+                        ELSE least(max(w.run_at), min(w.run_at)
+                                   + make_interval(secs => f.cap_seconds - f.quiet_seconds))
+                   END AS due_at
             FROM work w
             WHERE f.fn IS NOT NULL AND w.tenant = k.tenant AND w.lane = k.lane AND w.fn = q.fn
               AND w.id < coalesce((SELECT min(z.id) FROM work z WHERE z.tenant = k.tenant

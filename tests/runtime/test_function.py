@@ -37,6 +37,11 @@ async def handle(event: Order, ctx: Context) -> int:
         ({"burst": Merge(quiet_seconds=1, cap_seconds=2)}, "needs lane="),
         ({"concurrency": 0}, "concurrency=0"),
         ({"namespace": "n"}, "needs lane="),
+        ({"burst": 3, "lane": "number"}, "did you mean Merge"),
+        (
+            {"burst": Merge(1, 2), "lane": "number", "priority": "number"},
+            "does nothing beside Merge",
+        ),
         ({"deadline": 0}, "leave it out"),
         ({"priority": "numbr"}, "did you mean 'number'?"),
         ({"priority": "book"}, "write `book: int = 0` in Order"),
