@@ -4,7 +4,7 @@ from runtime.context import Context
 from runtime.errors import Cancel, ChildFailed, Snooze
 from runtime.event import Event
 from runtime.function import Function, function
-from runtime.policy import Merge, Process, Retry, Scale
+from runtime.policy import Merge, Process, Retry, Scale, Steer, Supersede
 from runtime.trigger import Cron, Webhook
 from runtime.webhook import Delivery
 
@@ -21,6 +21,8 @@ __all__ = [
     "Retry",
     "Scale",
     "Snooze",
+    "Steer",
+    "Supersede",
     "Webhook",
     "function",
 ]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from runtime.errors import Cancel, LeaseLost, Snooze
 from runtime.event import EVENT_LIMIT_BYTES, Event
 from runtime.function import Function
 from runtime.logs import Log, where
+from runtime.policy import Steer, Supersede
 from state.dispatch import Asked
 from state.errors import DatabaseAway
 from state.ids import public_id
@@ -25,6 +27,7 @@ AWAY_SECONDS = 1.0
 FORGIVING_SECONDS = 600.0
 """That Postgres is away is no failed attempt while the invocation is younger than this."""
 
+SUPERSEDED = "superseded by a newer event"
 BY_REQUEST, DRAINING, LOST = "cancelled by request", "handed back", "not ours any more"
 
 
@@ -36,11 +39,13 @@ class Attempt:
         "claimed",
         "function",
         "late",
+        "newer",
         "number",
         "over",
         "recording",
         "stop",
         "stream",
+        "taken",
         "task",
     )
 
@@ -58,8 +63,23 @@ class Attempt:
         """Stores the answer of the last step; None: it is stored."""
         self.stream: Any = None
         """What it has emitted (`runtime.emitter.Stream`); None: nothing."""
+        self.newer = asyncio.Event()
+        """Set when a newer event of its lane may be there."""
+        self.taken: list[int] = []
+        """Ids of newer events of its lane that its handler took; `Steer`."""
         self.over = False
         """Its handler has ended; what it left running may do nothing in its name."""
+
+    @property
+    def hears_newer(self) -> bool:
+        """Whether newer events of its lane concern it while it runs."""
+        burst = self.function.policy.burst
+        return isinstance(burst, (Supersede, Steer)) and self.claimed.lane is not None
+
+    @property
+    def steered(self) -> bool:
+        """Whether its handler is given newer events of its lane."""
+        return isinstance(self.function.policy.burst, Steer) and self.claimed.lane is not None
 
     def cancel(self, why: str) -> None:
         """End it; the handler sees CancelledError."""
@@ -109,7 +129,7 @@ class Attempt:
                 return self._failed("timeout", f"ran longer than {policy.timeout:g} s")
             return self.stopped()
         except DatabaseAway as error:
-            return self._unlucky(error)
+            return self.unlucky(error)
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # a handler may even raise SystemExit
@@ -122,6 +142,11 @@ class Attempt:
         self.late = True
         if self.task is not None:
             self.task.cancel("timeout")
+
+    def too_late(self) -> Finish:
+        """Return the end of one that was claimed after its deadline."""
+        deadline = self.function.policy.deadline
+        return self._finish(CANCELLED, f"not started: {deadline:g} s after it was due had passed")
 
     def fail(self, message: str) -> Finish:
         """Return a failed end in place of one that could not be stored."""
@@ -173,13 +198,13 @@ class Attempt:
 
     def stopped(self) -> Finish:
         """Return the end of an attempt whose task was cancelled."""
-        if self.stop == BY_REQUEST:
-            return self._finish(CANCELLED, BY_REQUEST)
+        if self.stop in (BY_REQUEST, SUPERSEDED):
+            return self._finish(CANCELLED, self.stop)
         if self.stop is None:
             return self._failed("error", "the function cancelled its own task")
         return self._finish(HANDED_BACK, self.stop)
 
-    def _unlucky(self, error: DatabaseAway) -> Finish:
+    def unlucky(self, error: DatabaseAway) -> Finish:
         """Postgres was away: the handler is not to blame, so no attempt is counted.
 
         Not for ever: what a handler does wrong with its connection looks the same.
@@ -198,7 +223,7 @@ class Attempt:
     def _failed(self, cause: str, reason: str, error: BaseException | None = None) -> Finish:
         retry = self.function.policy.retry
         failed = self.claimed.errors + 1
-        last = failed >= retry.attempts
+        last = failed >= retry.attempts or not retry.helps(error)
         log.warning(
             "attempt failed, the last one" if last else "attempt failed",
             id=public_id(self.claimed.id),
@@ -217,7 +242,7 @@ class Attempt:
         claimed = self.claimed
         if kind != DONE and body is not None:
             body = storable(body)
-        return Finish(
+        finish = Finish(
             id=claimed.id,
             epoch=claimed.epoch,
             tenant=claimed.tenant,
@@ -229,6 +254,17 @@ class Attempt:
             cause=cause,
             reply_to=claimed.reply_to,
         )
+        if claimed.merged or self.taken:
+            finish.others = self._others(finish)
+        return finish
+
+    def _others(self, finish: Finish) -> list[Finish]:
+        """Return the ends of the events that this run stood for."""
+        like = replace(finish, cause=None, reply_to=None)
+        taken = self.taken if finish.kind == DONE else []
+        if isinstance(self.function.policy.burst, Supersede):
+            like = replace(like, kind=CANCELLED, body=SUPERSEDED, delay_seconds=0.0)
+        return [replace(like, id=other) for other in (*(self.claimed.merged or ()), *taken)]
 
 
 def _reason(error: BaseException) -> str:

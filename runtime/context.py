@@ -1,7 +1,7 @@
 """What a function is given besides its event."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,7 +31,9 @@ class Transaction(Protocol):
     connection: Any
     """Sees the shop's rows alone. Give it to repositories of `state`."""
 
-    def dispatch(self, event: Event, *, delay_seconds: float = 0) -> None:
+    def dispatch(
+        self, event: Event, *, delay_seconds: float = 0, at: datetime | None = None
+    ) -> None:
         """Store an event with this transaction: both or neither."""
 
     def shop(self, tenant: int) -> "AbstractAsyncContextManager[Transaction]":
@@ -44,13 +46,32 @@ class Transaction(Protocol):
         """
 
 
+class Inbox(Protocol):
+    """Newer events of the lane, for a handler declared with `burst=Steer()`.
+
+    What was taken counts as handled when the attempt ends well, in the same commit. After any
+    other end it is still in line, and runs next.
+    """
+
+    async def take(self) -> Sequence[Event]:
+        """Return what has come since the last call, oldest first; empty: nothing."""
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        """Wait for what comes, one after the other. Without an end: break off, or time out."""
+
+
 class Platform(Protocol):
     """What the worker does for a running attempt."""
 
     @property
     def settings(self) -> Settings: ...  # noqa: D102
 
-    def dispatch(self, event: Event, delay_seconds: float) -> None: ...  # noqa: D102
+    @property
+    def inbox(self) -> Inbox: ...  # noqa: D102
+
+    def dispatch(  # noqa: D102
+        self, event: Event, delay_seconds: float, at: datetime | None
+    ) -> None: ...
 
     async def step(  # noqa: D102
         self,
@@ -111,6 +132,11 @@ class Context:
         """The settings of this process."""
         return self.platform.settings
 
+    @property
+    def inbox(self) -> Inbox:
+        """Newer events of the lane (`burst=Steer()`); otherwise nothing ever comes."""
+        return self.platform.inbox
+
     def now(self) -> datetime:
         """Return the time, in UTC."""
         return datetime.now(UTC)
@@ -119,13 +145,16 @@ class Context:
         """Return how long this attempt may still run."""
         return max(0.0, self.deadline - asyncio.get_running_loop().time())
 
-    async def dispatch(self, event: Event, *, delay_seconds: float = 0) -> None:
+    async def dispatch(
+        self, event: Event, *, delay_seconds: float = 0, at: datetime | None = None
+    ) -> None:
         """Store an event together with the outcome of this attempt: both or neither.
 
         It starts when this attempt has ended well, and a repeated attempt cannot double it. To
-        have it start earlier, dispatch it in a `transaction`.
+        have it start earlier, dispatch it in a `transaction`. It is due `delay_seconds` after
+        that, or at a time (with its zone).
         """
-        self.platform.dispatch(event, delay_seconds)
+        self.platform.dispatch(event, delay_seconds, at)
 
     async def step(
         self,

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from runtime.batch import Batcher
@@ -96,6 +97,7 @@ class Dispatcher:
         tenant: int = 0,
         key: str | None = None,
         delay_seconds: float = 0,
+        at: datetime | None = None,
         wait: bool = False,
         follow: bool = False,
     ) -> Receipt:
@@ -108,10 +110,12 @@ class Dispatcher:
             tenant: the shop; 0 is the installation.
             key: names this event; the same key and event again is the same invocation.
             delay_seconds: do not start before.
+            at: the same as a time, with its zone; one that has passed is now.
             wait: `outcome` will be called: have Postgres tell us.
             follow: `streams.following` will be: likewise.
 
         Raises:
+            InvalidEvent: `at` without a zone or beside `delay_seconds`; a priority out of range.
             KeyConflict: the key was used for another function or event.
             ServerAway: Postgres broke off; with a key, repeat; without, it may be stored or not.
         """
@@ -121,6 +125,7 @@ class Dispatcher:
             event,
             tenant=tenant,
             delay_seconds=delay_seconds,
+            at=at,
             key=key,
             reply_to=self._replies.number if wait or follow else None,
         )
@@ -195,7 +200,7 @@ class Dispatcher:
                 raise
             # One bad event must not take the others with it: store them one by one.
             return [await self._alone(connection, one) for one in batch]
-        for number, count in Counter(one.fn for one in batch if not one.delay_seconds).items():
+        for number, count in Counter(one.fn for one in batch if one.due_in() <= 0).items():
             self._ringer.ring(self._names[number], count)
         return stored
 

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 
-from runtime.errors import DeclarationError
+from runtime.errors import DeclarationError, InvalidEvent
 from runtime.event import Event
-from runtime.policy import Policy, PolicyOptions
+from runtime.policy import MAXIMUM_HEAD_START_SECONDS, Policy, PolicyOptions
 from runtime.signatures import SCHEMES
 from runtime.trigger import Cron, Webhook
 from runtime.webhook import Delivery
@@ -53,6 +53,21 @@ class Function(Generic[E]):
             return None
         value = getattr(event, self.policy.lane)
         return None if value is None else str(value)
+
+    def head_start_seconds(self, event: Event) -> int:
+        """Return how much earlier than it came this event stands in line.
+
+        Raises:
+            InvalidEvent: below 0 or over a day.
+        """
+        name = self.policy.priority
+        if name is None:
+            return 0
+        seconds: int = getattr(event, name)
+        if not 0 <= seconds <= MAXIMUM_HEAD_START_SECONDS:
+            message = f"0 to {MAXIMUM_HEAD_START_SECONDS} seconds of head start, not {seconds}"
+            raise InvalidEvent(f"{name}: {message}", [{"field": name, "message": message}])
+        return seconds
 
 
 def function(**options: Unpack[PolicyOptions]) -> Callable[[Handler[E]], Function[E]]:
@@ -113,10 +128,15 @@ def _check(declared: Function[Any]) -> None:
     for each in declared.policy.trigger:
         if isinstance(each, Webhook):
             _check_webhook(declared, each)
-    lane, known = declared.policy.lane, list(declared.event_type.model_fields)
-    if lane is not None and lane not in known:
-        event = declared.event_type.__name__
-        raise DeclarationError(f"{event} has no field {lane!r}{suggest(lane, known)}")
+    event, known = declared.event_type.__name__, list(declared.event_type.model_fields)
+    for name in declared.policy.fields():
+        if name not in known:
+            raise DeclarationError(f"{event} has no field {name!r}{suggest(name, known)}")
+    priority = declared.policy.priority
+    if priority and declared.event_type.model_fields[priority].annotation is not int:
+        raise DeclarationError(
+            f"priority={priority!r}: write `{priority}: int = 0` in {event}; it is seconds"
+        )
 
 
 def _check_webhook(declared: Function[Any], trigger: Webhook) -> None:

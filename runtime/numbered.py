@@ -2,16 +2,22 @@
 
 import hashlib
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
+from runtime.errors import InvalidEvent
 from runtime.event import Event, encode
 from runtime.function import Function
 from runtime.lanes import lane_number
+from runtime.policy import Merge, Steer, Supersede
 from runtime.registry import Registry
 from state.database import Connection
 from state.dispatch import Asked
-from state.functions import Declared, number_functions
+from state.functions import MERGE, STEER, SUPERSEDE, Declared, number_functions
 from state.scaling import Scaling
+
+KINDS = {Merge: MERGE, Supersede: SUPERSEDE, Steer: STEER}
+DELAY_AT_MOST_SECONDS = 315_360_000
 
 
 class NumberedRegistry:
@@ -29,11 +35,14 @@ class NumberedRegistry:
         for each in registry:
             burst = each.policy.burst
             for name in (each.name, *each.policy.aliases):
+                merging = burst is not None and not isinstance(burst, Steer)
                 declared.append(
                     Declared(
                         name,
-                        burst.quiet_seconds if burst else None,
-                        burst.cap_seconds if burst else None,
+                        burst.quiet_seconds if burst and merging else None,
+                        burst.cap_seconds if burst and merging else None,
+                        each.policy.deadline,
+                        KINDS[type(burst)] if burst else None,
                     )
                 )
         return cls(registry, await number_functions(connection, declared))
@@ -63,29 +72,52 @@ class NumberedRegistry:
         *,
         tenant: int,
         delay_seconds: float = 0.0,
+        at: datetime | None = None,
         key: str | None = None,
         reply_to: int | None = None,
     ) -> Asked:
-        """Make an event ready to be stored.
+        """Make an event ready to be stored; options as `Dispatcher.dispatch`.
 
         Raises:
             UnknownFunction: no function takes it.
+            InvalidEvent: two times, a time without a zone, or a priority out of range.
             EventTooLarge: see `encode`.
         """
         function = self.registry.of_event(event)
         text = encode(event)
         lane = function.lane_key(event)
         burst = function.policy.burst if lane is not None else None
+        quiet_seconds = burst.quiet_seconds if burst else 0.0
+        _check_time(delay_seconds, at)
+        if not delay_seconds and at is None:
+            delay_seconds = -function.head_start_seconds(event)
         return Asked(
             tenant=tenant,
             fn=self.numbers[function.name],
             event=text,
             lane=None if lane is None else lane_number(function.namespace, lane),
             reply_to=reply_to,
-            delay_seconds=max(delay_seconds, burst.quiet_seconds) if burst else delay_seconds,
+            delay_seconds=max(delay_seconds, quiet_seconds) if quiet_seconds else delay_seconds,
+            at=at,
             cap_seconds=burst.cap_seconds if burst else None,
             key=key,
             fingerprint=None if key is None else fingerprint(function.name, text),
+        )
+
+
+def _check_time(delay_seconds: float, at: datetime | None) -> None:
+    if not 0 <= delay_seconds <= DELAY_AT_MOST_SECONDS:  # a NaN is not, either
+        raise InvalidEvent(
+            f"delay_seconds={delay_seconds}: 0 to {DELAY_AT_MOST_SECONDS} (ten years)"
+        )
+    if at is None:
+        return
+    if delay_seconds:
+        raise InvalidEvent("give either at=… or delay_seconds=…, not both")
+    if at.utcoffset() is None:
+        raise InvalidEvent(
+            f"at={at.isoformat()} names no time zone; write for instance"
+            " datetime(2026, 12, 24, 9, tzinfo=ZoneInfo('America/Sao_Paulo'))"
         )
 
 

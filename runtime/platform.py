@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +14,7 @@ from runtime.context import Transaction
 from runtime.emitter import Emitter
 from runtime.errors import LeaseLost, ShopForbidden, StepError
 from runtime.event import Event
+from runtime.inbox import AttemptInbox
 from runtime.numbered import NumberedRegistry
 from runtime.ringer import Ringer
 from runtime.settings import Settings
@@ -64,10 +66,14 @@ class BoundTransaction:
         self._services = services
         self._tenant = tenant
 
-    def dispatch(self, event: Event, *, delay_seconds: float = 0) -> None:
+    def dispatch(
+        self, event: Event, *, delay_seconds: float = 0, at: datetime | None = None
+    ) -> None:
         """Store an event with this transaction: both or neither."""
         self.asked.append(
-            self._services.numbered.ask(event, tenant=self._tenant, delay_seconds=delay_seconds)
+            self._services.numbered.ask(
+                event, tenant=self._tenant, delay_seconds=delay_seconds, at=at
+            )
         )
 
     @asynccontextmanager
@@ -92,10 +98,13 @@ class AttemptPlatform:
         self._names: set[str] = set()
         self._in_transaction = False
 
-    def dispatch(self, event: Event, delay_seconds: float) -> None:
+    def dispatch(self, event: Event, delay_seconds: float, at: datetime | None) -> None:
         """Hold an event until the outcome is stored."""
         self._check()
-        self._attempt.children.append(self._ask(event, delay_seconds))
+        tenant = self._attempt.claimed.tenant
+        self._attempt.children.append(
+            self._services.numbered.ask(event, tenant=tenant, delay_seconds=delay_seconds, at=at)
+        )
 
     async def step(
         self,
@@ -123,7 +132,8 @@ class AttemptPlatform:
     async def call(self, event: Event, name: str | None) -> Any:
         """Call another function and wait for it; see `Context.call`."""
         function = self._services.numbered.registry.of_event(event).name
-        asked = self._ask(event, 0.0)
+        tenant = self._attempt.claimed.tenant
+        asked = self._services.numbered.ask(event, tenant=tenant)
         chosen = function if name is None else name
 
         async def child() -> Any:
@@ -179,15 +189,15 @@ class AttemptPlatform:
         """Open a secret; see `Context.open`."""
         return self._services.vault.open(sealed)
 
+    @cached_property
+    def inbox(self) -> AttemptInbox:
+        """Newer events of the lane; see `Context.inbox`."""
+        return AttemptInbox(self._attempt, self._services.database, self._check)
+
     @property
     def settings(self) -> Settings:
         """The settings of this process."""
         return self._services.settings
-
-    def _ask(self, event: Event, delay_seconds: float) -> Asked:
-        return self._services.numbered.ask(
-            event, tenant=self._attempt.claimed.tenant, delay_seconds=delay_seconds
-        )
 
     def _read_memos(self) -> "asyncio.Task[dict[str, Memo]]":
         task = asyncio.create_task(self._services.steps.memos(self._attempt))
@@ -206,5 +216,5 @@ def ring(services: Services, asked: list[Asked]) -> None:
     services.expect(asked)
     names = {number: name for name, number in services.numbered.numbers.items()}
     for one in asked:
-        if not one.delay_seconds:
+        if one.due_in() <= 0:
             services.ringer.ring(names[one.fn])

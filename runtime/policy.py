@@ -2,12 +2,14 @@
 
 import random
 from dataclasses import dataclass, field
-from typing import Literal, TypedDict
+from typing import ClassVar, Literal, TypedDict
 
 from runtime.errors import DeclarationError
 from runtime.trigger import Trigger
 
 MAXIMUM_TIMEOUT_SECONDS = 300
+MAXIMUM_DEADLINE_SECONDS = 2_592_000
+MAXIMUM_HEAD_START_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,9 @@ class Retry:
 
     attempts: int = 8
     steps_seconds: tuple[float, ...] = (1.0, 4.0, 16.0, 60.0, 300.0)
+    on: tuple[type[BaseException], ...] | None = None
+    """Errors worth repeating; any other is final at once. None: all are. An attempt that took
+    too long failed by `TimeoutError`."""
 
     def __post_init__(self) -> None:
         """Refuse what can never work."""
@@ -27,6 +32,15 @@ class Retry:
             raise DeclarationError(f"Retry(attempts={self.attempts}): at least 1")
         if not self.steps_seconds or min(self.steps_seconds) < 0:
             raise DeclarationError("Retry(steps_seconds=…): one or more delays, none below 0")
+        if self.on is not None and not _are_errors(self.on):
+            raise DeclarationError(
+                f"Retry(on={self.on!r}): a tuple of exceptions; did you mean"
+                " on=(TimeoutError, ConnectionError)?"
+            )
+
+    def helps(self, error: BaseException | None) -> bool:
+        """Say whether an attempt that failed by this may go better; None: a bad result."""
+        return self.on is None or isinstance(error, self.on)
 
     def base_delay_seconds(self, failed: int) -> float:
         """Return the wait after the `failed`-th failure (from 1), without jitter."""
@@ -52,6 +66,30 @@ class Merge:
         """Refuse a cap that ends before the quiet time."""
         if self.quiet_seconds < 0 or self.cap_seconds < self.quiet_seconds:
             raise DeclarationError("Merge needs 0 <= quiet_seconds <= cap_seconds")
+
+
+@dataclass(frozen=True)
+class Supersede:
+    """Only the newest event of a lane counts: it ends those that wait, and the one that runs.
+
+    They end as cancelled and say so. The running handler sees `CancelledError`, at the latest a
+    second after the newer event came; what its steps and transactions have done stays.
+    """
+
+    quiet_seconds: ClassVar[float] = 0.0
+    cap_seconds: ClassVar[float] = 1e9
+
+
+@dataclass(frozen=True)
+class Steer:
+    """A new event of a lane reaches the handler that runs, through `ctx.inbox`.
+
+    What the handler took counts as handled when it ends well, in the same commit. What it did not
+    take, or took and then failed, runs next as an ordinary event.
+    """
+
+    quiet_seconds: ClassVar[float] = 0.0
+    cap_seconds: ClassVar[float] = 0.0
 
 
 @dataclass(frozen=True)
@@ -92,6 +130,14 @@ class Process:
                 raise DeclarationError(f"Process({name}={getattr(self, name)}): at least 1")
 
 
+def _are_errors(given: object) -> bool:
+    return (
+        isinstance(given, tuple)
+        and bool(given)
+        and all(isinstance(one, type) and issubclass(one, BaseException) for one in given)
+    )
+
+
 class PolicyOptions(TypedDict, total=False):
     """The keywords of `@function(…)`."""
 
@@ -99,7 +145,9 @@ class PolicyOptions(TypedDict, total=False):
     retry: Retry
     lane: str
     namespace: str
-    burst: Merge
+    burst: Merge | Supersede | Steer
+    deadline: float
+    priority: str
     concurrency: int
     scale: Scale
     isolation: Literal["task", "process"] | Process
@@ -118,7 +166,11 @@ class Policy:
     """Field of the event whose value names the lane; None in that field: no lane."""
     namespace: str | None = None
     """Lanes are shared by all functions that name the same namespace. None: the function's name."""
-    burst: Merge | None = None
+    burst: Merge | Supersede | Steer | None = None
+    deadline: float | None = None
+    """Seconds after an event was due; later, no attempt of it starts. None: never too late."""
+    priority: str | None = None
+    """Field of the event: whole seconds of head start over others that are due."""
     concurrency: int = 200
     """Attempts at once in one worker process."""
     scale: Scale = field(default_factory=Scale)
@@ -128,18 +180,40 @@ class Policy:
     aliases: tuple[str, ...] = ()
     """Former names, so that invocations in flight still find the function after a rename."""
 
+    def fields(self) -> list[str]:
+        """Return the names of fields of the event that this policy needs."""
+        return [name for name in (self.lane, self.priority) if name is not None]
+
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
         if not 0 < self.timeout <= MAXIMUM_TIMEOUT_SECONDS:
             raise DeclarationError(f"timeout={self.timeout}: 0 to {MAXIMUM_TIMEOUT_SECONDS} s")
+        if self.deadline is not None and not 0 < self.deadline <= MAXIMUM_DEADLINE_SECONDS:
+            raise DeclarationError(
+                f"deadline={self.deadline}: above 0 and up to {MAXIMUM_DEADLINE_SECONDS} s"
+                " (30 days); leave it out if work is never too late"
+            )
         if self.concurrency < 1:
             raise DeclarationError(f"concurrency={self.concurrency}: at least 1")
         if self.isolation not in ("task", "process") and not isinstance(self.isolation, Process):
             raise DeclarationError(
                 f'isolation={self.isolation!r}: "task", "process" or Process(memory_mb=…)'
             )
+        if isinstance(self.burst, Steer) and self.isolation != "task":
+            raise DeclarationError(
+                'burst=Steer() hands events to a running handler, so it needs isolation="task"'
+            )
+        if self.burst and not isinstance(self.burst, (Merge, Supersede, Steer)):
+            raise DeclarationError(
+                f"burst={self.burst!r}: did you mean Merge(quiet_seconds=2, cap_seconds=20),"
+                " Supersede() or Steer()?"
+            )
+        if self.priority and isinstance(self.burst, Merge):
+            raise DeclarationError(
+                "priority=… does nothing beside Merge, which waits for a quiet time; leave it out"
+            )
         if self.burst and not self.lane:
-            raise DeclarationError("burst=… needs lane=…: only events of one lane can be merged")
+            raise DeclarationError("burst=… needs lane=…: it is about events of one lane")
         if self.namespace and not self.lane:
             raise DeclarationError("namespace=… needs lane=…")
 

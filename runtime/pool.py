@@ -49,6 +49,7 @@ class Pool:
         self._full: set[int] = set()
         """Functions whose last claim gave all that was wanted: a second loop may help."""
         self._after: Counter[int] = Counter(dict.fromkeys(served, -1))
+        self._bursting: set[int] = set()
         self._one_by_one = 0
         self.draining = False
         self.ended: dict[int, tuple[int, float]] = {}
@@ -71,11 +72,11 @@ class Pool:
         Others are told by bells; here nobody has to wait for one.
         """
         loop = asyncio.get_running_loop()
-        due = {(one.fn, one.delay_seconds) for one in asked if one.fn in self.served}
-        for fn, delay_seconds in due:
-            if delay_seconds:
-                loop.call_later(delay_seconds + LATE_SECONDS, self.look, [fn])
-        self.look(fn for fn, delay_seconds in due if not delay_seconds)
+        due = {(one.fn, max(one.due_in(), 0.0)) for one in asked if one.fn in self.served}
+        for fn, seconds in due:
+            if seconds:
+                loop.call_later(seconds + LATE_SECONDS, self.look, [fn])
+        self.look(fn for fn, seconds in due if not seconds)
 
     def running(self) -> int:
         """Return how many attempts are under way."""
@@ -189,6 +190,16 @@ class Pool:
         """Stop attempts that are not ours any more."""
         self.stop(foreign, LOST)
 
+    def newer(self, tenant: int, lane: int) -> None:
+        """Hear that there is a newer event in a lane that an attempt of ours may hold."""
+        for attempt in self.bursting():
+            if (attempt.claimed.tenant, attempt.claimed.lane) == (tenant, lane):
+                attempt.newer.set()
+
+    def bursting(self) -> list[Attempt]:
+        """Return the attempts whose functions want to know of newer events of their lane."""
+        return [self._attempts[number] for number in self._bursting if number in self._attempts]
+
     def drain(self) -> None:
         """Claim nothing more."""
         self.draining = True
@@ -223,22 +234,25 @@ class Pool:
         self._busy[claimed.fn] += 1
         if claimed.lane is not None:
             self._since.setdefault(_lane_of(claimed), time.monotonic())
+        if attempt.hears_newer:
+            self._bursting.add(claimed.id)
         attempt.task = asyncio.create_task(self._attend(attempt))
 
     async def _attend(self, attempt: Attempt) -> None:
         claimed, began = attempt.claimed, time.monotonic()
-        ends: list[Finish] = []
+        end: Finish | None = None
         with suppress(asyncio.CancelledError):
-            ends = await self._run(attempt)
-        if not ends:  # cancelled before it began, or in the middle of beginning
-            ends = [attempt.stopped()]
+            end = await self._run(attempt)
+        if end is None:  # cancelled before it began, or in the middle of beginning
+            end = attempt.stopped()
         if self._attempts.get(claimed.id) is attempt:
             del self._attempts[claimed.id]
+            self._bursting.discard(claimed.id)
         self._busy[claimed.fn] -= 1
         count, seconds = self.ended.get(claimed.fn, (0, 0.0))
         self.ended[claimed.fn] = count + 1, seconds + time.monotonic() - began
         self._ending[claimed.fn] += claimed.lane is not None
-        self._finished += [(attempt, end) for end in ends]
+        self._finished.append((attempt, end))
         self.wake()
 
 

@@ -1,4 +1,7 @@
-"""Wait for outcomes: Postgres tells by NOTIFY, and a look each second covers a lost one."""
+"""Wait for outcomes: Postgres tells by NOTIFY, and a look each second covers a lost one.
+
+Who repeats a key joins the live run, and is told like the first one.
+"""
 
 import asyncio
 import random
@@ -14,6 +17,7 @@ from state.errors import DatabaseAway, StateFault, translated
 log = Log("replies")
 
 LOOK_SECONDS = 1.0
+SECOND_LOOK_SECONDS = 0.05
 EARLY_AT_MOST = 10_000
 OUTCOMES = "SELECT id, state, result FROM outcome WHERE id = ANY ($1::bigint[])"
 STATES = {b"d": "done", b"x": "dead", b"c": "cancelled"}
@@ -79,12 +83,15 @@ class Replies:
         fault: DatabaseAway | None = None
         # Look at once, unless Postgres is going to tell us and has not yet.
         look = invocation not in self._expected or invocation in self._early
+        # Whoever joins while the end is being committed is neither told of it nor sees it yet.
+        pause = LOOK_SECONDS if invocation in self._expected else SECOND_LOOK_SECONDS
         self._expected.discard(invocation)
         self._early.pop(invocation, None)
         try:
             while True:
                 if not look:
-                    left = min(LOOK_SECONDS, until - loop.time())
+                    left = min(pause, until - loop.time())
+                    pause = LOOK_SECONDS
                     with suppress(TimeoutError):
                         async with asyncio.timeout(max(left, 0)):
                             await asyncio.shield(told)

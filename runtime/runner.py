@@ -3,11 +3,12 @@
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
-from runtime.attempt import BY_REQUEST, LOST, Attempt
+from runtime.admission import Admission
+from runtime.attempt import BY_REQUEST, LOST, SUPERSEDED, Attempt
 from runtime.errors import LeaseLost
 from runtime.function import Function
 from runtime.isolation.isolated import Isolated
@@ -16,6 +17,7 @@ from runtime.lease import EXIT_LEASE_LOST, Lease, Signals
 from runtime.line import dsn_of
 from runtime.logs import Log
 from runtime.platform import AttemptPlatform, Services, ring
+from runtime.policy import Merge, Supersede
 from runtime.pool import Pool
 from runtime.quarantine import IDLE_SECONDS, Orphaned, Quarantine
 from runtime.settings import Settings
@@ -24,7 +26,7 @@ from runtime.steps import patiently
 from runtime.turns import Turns
 from state.errors import DatabaseAway
 from state.leases import asked_to_cancel
-from state.work import Claimed, Finish, events_of
+from state.work import Claimed, Finish, Line, events_of, newer_than
 
 log = Log("worker")
 
@@ -49,6 +51,7 @@ class Runner:
         self._settings, self._services, self._lease = settings, services, lease
         self._solo = solo
         self._shops = Shops(services.database)
+        self._admission = Admission(services.database)
         self._names = {fn: function.name for fn, function in served.items()}
         self._isolated = Isolated(
             lambda: Preload.of(
@@ -156,19 +159,21 @@ class Runner:
         self._settings = self._settings.model_copy(update={"drain_seconds": 0.0})
         self._stopping.set()
 
-    async def _attempt(self, attempt: Attempt) -> list[Finish]:
-        """Run one attempt, and end the events that were merged into it in the same way."""
+    async def _attempt(self, attempt: Attempt) -> Finish:
+        """Run one attempt."""
         claimed = attempt.claimed
+        finish = await self._admission.refused(attempt)
         merged: list[str] = []
-        if claimed.merged:
+        if claimed.merged and finish is None and isinstance(attempt.function.policy.burst, Merge):
             merged = await patiently(lambda: self._events(claimed.merged or ()))
-        shop = await self._shops.numbered(claimed.tenant)
-        if (process := attempt.function.policy.process) is not None:
-            finish = await self._isolated.run(attempt, process, shop, merged)
-        else:
-            platform = AttemptPlatform(attempt, self._services)
-            finish = await attempt.run(shop, merged, platform)
-        return [finish, *(_like(finish, other) for other in claimed.merged or ())]
+        if finish is None:
+            shop = await self._shops.numbered(claimed.tenant)
+            if (process := attempt.function.policy.process) is not None:
+                finish = await self._isolated.run(attempt, process, shop, merged)
+            else:
+                platform = AttemptPlatform(attempt, self._services)
+                finish = await attempt.run(shop, merged, platform)
+        return finish
 
     async def _events(self, ids: Sequence[int]) -> list[str]:
         async with self._services.database.engine() as connection:
@@ -190,11 +195,33 @@ class Runner:
 
     def _told(self, payload: str) -> None:
         if payload == "cancel":
-            task = asyncio.create_task(self._obey())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._later(self._obey())
         elif payload.isdigit():
             self.pool.look([int(payload)])
+        elif payload.startswith(f"newer:{self._services.worker}:"):
+            tenant, lane = payload.split(":")[2:]
+            self.pool.newer(int(tenant), int(lane))
+            self._later(self._supersede())
+
+    def _later(self, doing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(doing)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _supersede(self) -> None:
+        """End what runs though a newer event of its lane has come."""
+        running = {
+            Line(one.claimed.tenant, one.claimed.lane or 0, one.claimed.fn, one.claimed.id): one
+            for one in self.pool.bursting()
+            if isinstance(one.function.policy.burst, Supersede)
+        }
+        if not running:
+            return
+        with suppress(DatabaseAway):
+            async with self._services.database.engine() as connection:
+                found = await newer_than(connection, list(running))
+            for place in {place for place, _, _ in found}:
+                list(running.values())[place].cancel(SUPERSEDED)
 
     async def _obey(self) -> None:
         with suppress(DatabaseAway):
@@ -213,6 +240,8 @@ class Runner:
                 self._rung.discard(name)
             before = set(self._rung)
             self.pool.look(self.pool.served)
+            if self.pool.bursting():
+                self._later(self._supersede())
             if self.pool.running():
                 self._busy_at = time.monotonic()
             idle = time.monotonic() - self._busy_at > IDLE_SECONDS
@@ -225,20 +254,6 @@ class Runner:
             self._lease.pulse = time.monotonic()
             self._lease.ended = dict(self.pool.ended)
             await asyncio.sleep(PULSE_SECONDS)
-
-
-def _like(finish: Finish, other: int) -> Finish:
-    """Return the end of an event that was merged into another one."""
-    return Finish(
-        id=other,
-        epoch=finish.epoch,
-        tenant=finish.tenant,
-        lane=finish.lane,
-        kind=finish.kind,
-        attempt=finish.attempt,
-        body=finish.body,
-        delay_seconds=finish.delay_seconds,
-    )
 
 
 def _quarantines(settings: Settings, solo: bool) -> int:

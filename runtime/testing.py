@@ -11,8 +11,9 @@ be in `trial.steps`. What needs the database (`ctx.transaction()`) is tested wit
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Any
 
 from pydantic_core import to_json
@@ -54,15 +55,22 @@ class Trial:
         self._settings = settings or load_settings({})
         self._attempt = 0
 
-    async def run(self, event: Event, *, merged: Sequence[Event] = ()) -> Any:
+    async def run(
+        self, event: Event, *, merged: Sequence[Event] = (), inbox: Sequence[Event] = ()
+    ) -> Any:
         """Run one attempt and return its result as JSON gives it back.
+
+        Args:
+            event: what happened.
+            merged: `ctx.merged`.
+            inbox: what `ctx.inbox` gives; its iterator ends after them.
 
         Raises:
             Exception: whatever the function raises.
         """
         self._attempt += 1
         self.emitted, self.called = [], []
-        asked = _Asked(self, self._settings)
+        asked = _Asked(self, self._settings, inbox)
         timeout = self._function.policy.timeout
         context = Context(
             number=0,
@@ -90,16 +98,34 @@ class Trial:
         return Trial(child, children=self._children, shop=self._shop, settings=self._settings)
 
 
+class TrialInbox:
+    """The inbox of a trial."""
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self._events = list(events)
+
+    async def take(self) -> Sequence[Event]:
+        """Return everything, the first time."""
+        events, self._events = self._events, []
+        return events
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        """Give everything, and end."""
+        for event in await self.take():
+            yield event
+
+
 class _Asked:
     """The platform of a trial."""
 
-    def __init__(self, trial: Trial, settings: Settings) -> None:
+    def __init__(self, trial: Trial, settings: Settings, inbox: Sequence[Event]) -> None:
         self.settings = settings
         self.events: list[Event] = []
+        self.inbox = TrialInbox(inbox)
         self._trial = trial
         self._names: set[str] = set()
 
-    def dispatch(self, event: Event, delay_seconds: float) -> None:
+    def dispatch(self, event: Event, delay_seconds: float, at: datetime | None) -> None:
         encode(event)
         self.events.append(event)
 

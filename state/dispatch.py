@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from state.database import Connection, repeated, sparse
@@ -20,10 +21,19 @@ class Asked:
     lane: int | None = None
     reply_to: int | None = None
     delay_seconds: float = 0.0
+    """Due this much after it is stored; below 0: a head start before those that are due."""
+    at: datetime | None = None
+    """Due then, and not before `delay_seconds`. None: that alone counts."""
     cap_seconds: float | None = None
     """Merge: the latest start, counted from the first event. None: events are not merged."""
     key: str | None = None
     fingerprint: str | None = None
+
+    def due_in(self) -> float:
+        """Return how many seconds from now it is due; 0 or less: at once."""
+        if self.at is None:
+            return self.delay_seconds
+        return max(self.delay_seconds, (self.at - datetime.now(UTC)).total_seconds())
 
 
 class Stored(NamedTuple):
@@ -58,7 +68,7 @@ async def dispatch(
         sparse([one.lane for one in asked]),
         [one.event for one in asked],
         sparse([one.reply_to for one in asked]),
-        sparse([one.delay_seconds or None for one in asked]),
+        sparse([one.due_in() or None for one in asked]),
         sparse([one.cap_seconds for one in asked]),
         sparse([one.key for one in asked]),
         sparse([one.fingerprint for one in asked]),

@@ -56,6 +56,7 @@ RULES = (
         children AS (DELETE FROM child USING old WHERE child.parent = old.id),
         descended AS (DELETE FROM descent USING old WHERE descent.parent = old.id),
         failures AS (DELETE FROM failure USING old WHERE failure.id = old.id),
+        waiting AS (DELETE FROM joined USING old WHERE joined.id = old.id),
         asked AS (DELETE FROM invocation USING old WHERE invocation.id = old.id)
         DELETE FROM outcome USING old WHERE outcome.id = old.id
         """,

@@ -131,7 +131,7 @@ async def leave(
             [one.fn for one in asked],
             [one.lane for one in asked],
             [one.event for one in asked],
-            [one.delay_seconds for one in asked],
+            [one.due_in() for one in asked],
             [one.cap_seconds for one in asked],
         )
     )

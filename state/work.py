@@ -51,6 +51,8 @@ class Finish:
     """Its lane stays ours if the next one in line may run now; else others may have it."""
     children: list[Asked] = field(default_factory=list)
     """Events it dispatched: stored with its outcome, or not at all."""
+    others: "list[Finish]" = field(default_factory=list)
+    """Ends of other events of its lane, stored in the same commit."""
 
 
 class Wanted(NamedTuple):
@@ -100,6 +102,7 @@ async def turn(
         DatabaseAway: the turn may or may not have happened.
         RowRejected: an outcome that Postgres cannot hold.
     """
+    finished = [each for one in finished for each in (one, *one.others)]
     children = [(one.id, child) for one in finished for child in one.children]
     arguments = (
         worker,
@@ -120,7 +123,7 @@ async def turn(
         [child.fn for _, child in children],
         [child.lane for _, child in children],
         [child.event for _, child in children],
-        [child.delay_seconds for _, child in children],
+        [child.due_in() for _, child in children],
         [child.cap_seconds for _, child in children],
         [want.fn for want in wanted],
         [want.most for want in wanted],
@@ -138,6 +141,43 @@ async def turn(
         else:
             more.append(row[5])
     return Turn(claimed, fenced, more)
+
+
+class Line(NamedTuple):
+    """An attempt that has a lane, and up to which event of it it knows."""
+
+    tenant: int
+    lane: int
+    fn: int
+    id: int
+    """The event it runs, or the last one that it took."""
+
+
+async def newer_than(connection: Connection, lines: Sequence[Line]) -> list[tuple[int, int, str]]:
+    """Return the due events behind these, as (place in `lines`, id, JSON), in the order of ids.
+
+    An event of another function ends the list, and so does one that is not due: neither may be
+    overtaken.
+    """
+    rows = await connection.fetch(
+        """
+        SELECT u.place - 1 AS place, k.id, a.event
+        FROM unnest($1::int[], $2::bigint[], $3::int[], $4::bigint[]) WITH ORDINALITY
+             u (tenant, lane, fn, id, place)
+        JOIN work k ON k.tenant = u.tenant AND k.lane = u.lane AND k.id > u.id
+        JOIN invocation a ON a.id = k.id
+        WHERE k.id < coalesce((
+            SELECT min(z.id) FROM work z
+            WHERE z.tenant = u.tenant AND z.lane = u.lane AND z.id > u.id
+              AND (z.fn <> u.fn OR z.run_at > clock_timestamp())), 9223372036854775807)
+        ORDER BY u.place, k.id
+        """,
+        [line.tenant for line in lines],
+        [line.lane for line in lines],
+        [line.fn for line in lines],
+        [line.id for line in lines],
+    )
+    return [(row["place"], row["id"], row["event"]) for row in rows]
 
 
 async def events_of(connection: Connection, ids: Sequence[int]) -> list[str]:

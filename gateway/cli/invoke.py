@@ -5,6 +5,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -29,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shop", metavar="NAME", help="whose; default: the installation's")
     parser.add_argument("--key", help="the same key and event again is the same invocation")
     parser.add_argument("--delay", type=float, default=0, metavar="SECONDS", help="start later")
+    parser.add_argument(
+        "--at", metavar="TIME", help="start then: 2026-12-24T09:00-03:00, or ending in Z"
+    )
     parser.add_argument("--no-wait", action="store_true", help="print the id and do not wait")
     parser.add_argument(
         "--stream", action="store_true", help="print what it emits as it comes; Ctrl-C stops that"
@@ -47,6 +51,7 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
 async def _invoke(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     function = load_registry(settings_here(environ).functions).named(args.name)
     data = event_data(function.event_type, args.fields, args.data)
+    at = _time(args.at)
     validate(function.event_type, data)  # a typo is told before anything is connected
     if args.stream and (args.no_wait or args.delay):
         raise InvalidEvent("--stream follows at once: leave --no-wait and --delay out")
@@ -58,6 +63,7 @@ async def _invoke(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
             tenant=tenant,
             key=f"cli:{args.key}" if args.key else None,
             delay_seconds=args.delay,
+            at=at,
             wait=not (args.no_wait or args.stream),
             follow=args.stream,
         )
@@ -67,7 +73,8 @@ async def _invoke(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
         if args.no_wait:
             print_json({"id": name, "repeated": receipt.repeated}) if args.json else print(name)
             return 0
-        outcome = await dispatcher.outcome(receipt.id, args.timeout + args.delay)
+        wait_seconds = args.timeout + args.delay + _seconds_until(at)
+        outcome = await dispatcher.outcome(receipt.id, wait_seconds)
     if outcome is None:
         print(
             f"nexus: {name} has not finished within {args.timeout:g} s and goes on;"
@@ -107,6 +114,24 @@ def event_data(event_type: type[Event], fields: list[str], whole: str | None) ->
             continue
         data[name] = value if _is_text(event_type, name) else _guess(value)
     return data
+
+
+def _time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.utcoffset() is None:
+        raise InvalidEvent(
+            f"--at {text}: write a time and its zone, for instance 2026-12-24T09:00-03:00"
+        )
+    return at
+
+
+def _seconds_until(at: datetime | None) -> float:
+    return 0.0 if at is None else max(0.0, (at - datetime.now(UTC)).total_seconds())
 
 
 def _is_text(event_type: type[Event], name: str) -> bool:

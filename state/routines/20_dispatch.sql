@@ -5,6 +5,15 @@
 -- (the key is known, id is the earlier invocation), 'k' conflict (the key was used otherwise).
 -- Of the parallel arrays, those after fns may be empty where they hold nothing but NULL; a delay
 -- that is NULL is none.
+--
+-- A delay below 0 is a head start: the event stands in line as if it had come that much earlier.
+
+-- After when an event is too late to start; NULL: never.
+CREATE OR REPLACE FUNCTION late(f int, t timestamptz, delay float8)
+RETURNS timestamptz LANGUAGE sql STABLE AS $$
+    SELECT t + make_interval(secs => greatest(delay, 0) + deadline_seconds)
+    FROM function WHERE fn = f
+$$;
 
 CREATE OR REPLACE FUNCTION dispatch(
     tenants int[], fns int[], lanes bigint[], events text[], reply_tos int[],
@@ -17,6 +26,8 @@ DECLARE
     keyed boolean := num_nonnulls(VARIADIC keys) > 0;
     new_ids bigint[];
     fates "char"[];
+    limited boolean := EXISTS (SELECT FROM function f
+                               WHERE f.fn = ANY (fns) AND f.deadline_seconds IS NOT NULL);
 BEGIN
     IF laned THEN
         t := statement_timestamp();
@@ -38,6 +49,15 @@ BEGIN
           AND (x.run_at IS NULL OR (excluded.burst_until IS NOT NULL AND x.burst_until > t));
     END IF;
 
+    IF laned AND num_nonnulls(VARIADIC caps) > 0 THEN
+        -- Supersede, Steer: the running attempt learns of it when this commits. The lane is locked:
+        -- if nobody owns it now, whoever claims it sees the event.
+        PERFORM pg_notify('nexus_wake', format('newer:%s:%s:%s', x.worker, x.tenant, x.lane))
+        FROM (SELECT DISTINCT u.tenant, u.lane FROM unnest(tenants, lanes, fns) u (tenant, lane, fn)
+              JOIN function f ON f.fn = u.fn AND f.burst IN ('s', 't')) u
+        JOIN lane x ON x.tenant = u.tenant AND x.lane = u.lane AND x.worker IS NOT NULL;
+    END IF;
+
     t := clock_timestamp();
     IF NOT keyed THEN
         RETURN QUERY
@@ -51,8 +71,10 @@ BEGIN
         changed AS (
             INSERT INTO change (tenant, topic, ids)
             SELECT d.tenant, 'invocation', array_agg(d.id) FROM d GROUP BY d.tenant)
-        INSERT INTO work AS w (id, tenant, fn, lane, run_at)
-        SELECT d.id, d.tenant, d.fn, d.lane, t + make_interval(secs => coalesce(d.delay, 0)) FROM d
+        INSERT INTO work AS w (id, tenant, fn, lane, run_at, late_at)
+        SELECT d.id, d.tenant, d.fn, d.lane, t + make_interval(secs => coalesce(d.delay, 0)),
+               CASE WHEN limited THEN late(d.fn, t, d.delay) END
+        FROM d
         RETURNING w.id, 'n'::"char";
     ELSE
         -- A key that another transaction is just storing makes us wait for its end.
@@ -85,8 +107,20 @@ BEGIN
         changed AS (
             INSERT INTO change (tenant, topic, ids)
             SELECT d.tenant, 'invocation', array_agg(d.id) FROM d GROUP BY d.tenant)
-        INSERT INTO work (id, tenant, fn, lane, run_at)
-        SELECT d.id, d.tenant, d.fn, d.lane, t + make_interval(secs => coalesce(d.delay, 0)) FROM d;
+        INSERT INTO work (id, tenant, fn, lane, run_at, late_at)
+        SELECT d.id, d.tenant, d.fn, d.lane, t + make_interval(secs => coalesce(d.delay, 0)),
+               CASE WHEN limited THEN late(d.fn, t, d.delay) END
+        FROM d;
+        IF 'r' = ANY (fates) AND num_nonnulls(VARIADIC reply_tos) > 0 THEN
+            -- Whoever repeats a key and waits is told of the end like the first one.
+            INSERT INTO joined (id, reply_to)
+            SELECT DISTINCT u.id, u.reply_to FROM unnest(new_ids, fates, reply_tos)
+                u (id, fate, reply_to)
+            JOIN work k ON k.id = u.id
+            JOIN invocation a ON a.id = u.id AND a.reply_to IS DISTINCT FROM u.reply_to
+            WHERE u.fate = 'r' AND u.reply_to IS NOT NULL
+            ORDER BY u.id, u.reply_to ON CONFLICT DO NOTHING;
+        END IF;
         RETURN QUERY SELECT u.id, u.fate FROM unnest(new_ids, fates) u (id, fate);
     END IF;
     IF wake THEN

@@ -49,14 +49,15 @@ BEGIN
         LEFT JOIN LATERAL (
             SELECT w.id, w.fn, w.run_at, w.suspect, w.errors, w.crashes FROM work w
             WHERE w.tenant = k.tenant AND w.lane = k.lane ORDER BY w.id LIMIT 1) q ON true
-        -- Merge: the newest of the events in line stands for all of them.
+        -- Merge, Supersede: the newest of the events in line stands for all of them.
         LEFT JOIN function f ON f.fn = q.fn AND f.cap_seconds IS NOT NULL
         LEFT JOIN LATERAL (
             SELECT max(w.id) AS newest,
                    array_agg(w.id ORDER BY w.id) AS others,
-                   least(max(w.run_at),
-                         min(w.run_at) + make_interval(secs => f.cap_seconds - f.quiet_seconds))
-                   AS due_at
+                   CASE WHEN f.burst = 's' THEN (array_agg(w.run_at ORDER BY w.id DESC))[1]
+                        ELSE least(max(w.run_at), min(w.run_at)
+                                   + make_interval(secs => f.cap_seconds - f.quiet_seconds))
+                   END AS due_at
             FROM work w
             WHERE f.fn IS NOT NULL AND w.tenant = k.tenant AND w.lane = k.lane AND w.fn = q.fn
               AND w.id < coalesce((SELECT min(z.id) FROM work z WHERE z.tenant = k.tenant
@@ -102,9 +103,21 @@ BEGIN
         FROM unnest(replies, ids, kinds) u (reply, id, kind)
         WHERE u.reply IS NOT NULL AND u.kind IN ('d', 'x', 'c') GROUP BY u.reply;
     END IF;
+    IF EXISTS (SELECT FROM joined) THEN
+        PERFORM tell_joined(ARRAY(SELECT u.id FROM unnest(ids, kinds) u (id, kind)
+                                  WHERE u.kind IN ('d', 'x', 'c') AND u.id = ANY (closed)));
+    END IF;
     IF EXISTS (SELECT FROM cancellation) THEN
         DELETE FROM cancellation WHERE id = ANY (ids);
     END IF;
+END $$;
+
+-- Tell those who joined these invocations by their key that they have ended.
+CREATE OR REPLACE FUNCTION tell_joined(ended bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('nexus_reply_' || j.reply_to, j.id::text) FROM joined j
+    WHERE j.id = ANY (ended);
+    DELETE FROM joined WHERE id = ANY (ended);
 END $$;
 
 CREATE OR REPLACE FUNCTION raise_dead(shop int, invocation bigint, reason text)

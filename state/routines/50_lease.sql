@@ -66,6 +66,7 @@ BEGIN
     IF waiting IS NOT NULL THEN
         PERFORM pg_notify('nexus_reply_' || waiting, poison::text);
     END IF;
+    PERFORM tell_joined(ARRAY[poison]);
 END $$;
 
 -- Find the dead. A process that was killed frees its session lock at once; a paused host lets its

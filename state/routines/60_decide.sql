@@ -48,6 +48,7 @@ BEGIN
     IF asked.reply_to IS NOT NULL THEN
         PERFORM pg_notify('nexus_reply_' || asked.reply_to, target::text);
     END IF;
+    PERFORM tell_joined(ARRAY[target]);
     RETURN 'cancelled';
 END $$;
 

@@ -37,6 +37,14 @@ async def handle(event: Order, ctx: Context) -> int:
         ({"burst": Merge(quiet_seconds=1, cap_seconds=2)}, "needs lane="),
         ({"concurrency": 0}, "concurrency=0"),
         ({"namespace": "n"}, "needs lane="),
+        ({"burst": 3, "lane": "number"}, "did you mean Merge"),
+        (
+            {"burst": Merge(1, 2), "lane": "number", "priority": "number"},
+            "does nothing beside Merge",
+        ),
+        ({"deadline": 0}, "leave it out"),
+        ({"priority": "numbr"}, "did you mean 'number'?"),
+        ({"priority": "book"}, "write `book: int = 0` in Order"),
     ],
 )
 def test_a_wrong_policy_fails_with_a_remedy(options: Any, says: str) -> None:
@@ -49,6 +57,9 @@ def test_a_wrong_policy_fails_with_a_remedy(options: Any, says: str) -> None:
     [
         lambda: Retry(attempts=0),
         lambda: Retry(steps_seconds=()),
+        lambda: Retry(on=TimeoutError),  # type: ignore[arg-type]
+        lambda: Retry(on=()),
+        lambda: Retry(on=("TimeoutError",)),  # type: ignore[arg-type]
         lambda: Merge(quiet_seconds=3, cap_seconds=1),
         lambda: Scale(minimum=3, maximum=2),
         lambda: Cron("* * *"),
