@@ -73,7 +73,7 @@ class Forks:
         self._listening: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._asked = 0
-        self._forked: dict[int, asyncio.Future[int]] = {}
+        self._forked: dict[int, tuple[asyncio.Future[Child], Callable[[int], Child]]] = {}
         self._children: dict[int, Child] = {}
 
     async def start(self) -> None:
@@ -109,23 +109,23 @@ class Forks:
         if control is None:
             raise ForkFailed("the fork server ended while it started; the log says why")
         self._asked += 1
-        number, answer = self._asked, asyncio.get_running_loop().create_future()
-        self._forked[number] = answer
+        number = self._asked
         ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LINE_LIMIT_BYTES)
+        # Made when the answer is heard: the next message may be that it is gone.
+        answer: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+        self._forked[number] = (answer, lambda pid: Child(pid, reader, writer))
         try:
             with theirs:
                 text = line(fork=number, memory_mb=memory_mb)
                 socket.send_fds(control, [text], [theirs.fileno()])
             async with asyncio.timeout(START_SECONDS):
-                pid = await answer
-            reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LINE_LIMIT_BYTES)
+                return await answer
         except (OSError, TimeoutError) as error:
-            ours.close()
+            writer.close()  # a child that comes late after all ends by that
             raise ForkFailed(f"no process could be forked: {error or 'it took too long'}") from None
         finally:
             self._forked.pop(number, None)
-        child = self._children[pid] = Child(pid, reader, writer)
-        return child
 
     def kill(self, child: Child) -> None:
         """Kill a child, and what it started; the fork server knows whether it still is."""
@@ -165,7 +165,7 @@ class Forks:
             log.error("the fork server died; the next attempt starts another", code=code)
             self._control = None
             control.close()
-        for answer in self._forked.values():
+        for answer, _ in self._forked.values():
             if not answer.done():
                 answer.set_exception(OSError("the fork server died"))
         for pid in list(self._children):
@@ -173,11 +173,12 @@ class Forks:
 
     def _heard(self, message: dict[str, Any]) -> None:
         if "forked" in message:
-            answer = self._forked.get(message["forked"])
-            if answer is not None and not answer.done():
-                answer.set_result(message["pid"])
-        elif (child := self._children.pop(message["gone"], None)) is not None:
-            child.ended(message["code"])
+            answer, make = self._forked.get(message["forked"], (None, None))
+            if answer is not None and make is not None and not answer.done():
+                child = self._children[message["pid"]] = make(message["pid"])
+                answer.set_result(child)
+        elif (gone := self._children.pop(message["gone"], None)) is not None:
+            gone.ended(message["code"])
 
 
 def how(code: int) -> str:

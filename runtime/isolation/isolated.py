@@ -144,9 +144,10 @@ class Isolated:
                     attempt.stream = Stream()  # followers are told of the end, as of any other
                 return finish_of(message["end"]), message["spent"]
         self._forks.kill(child)  # if it is not dead: what says nothing more is of no use
-        async with asyncio.timeout(DEATH_SECONDS):
-            code = await asyncio.shield(child.gone)
-        return _died(attempt, code), True
+        await asyncio.wait({child.gone}, timeout=DEATH_SECONDS)
+        if not child.gone.done():  # a server that stands still: its answer would change nothing
+            return attempt.crashed("its process fell silent"), True
+        return _died(attempt, child.gone.result()), True
 
 
 def _died(attempt: Attempt, code: int) -> Finish:
