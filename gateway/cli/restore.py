@@ -20,8 +20,9 @@ from runtime.host.stack import read_stack
 from runtime.settings import Settings, load_settings
 from state.backup.archive import Reader, reading
 from state.backup.folders import laid_out
-from state.backup.load import Found, Restored, check, found_in, load
+from state.backup.load import Restored, check, load
 from state.backup.manifest import Manifest
+from state.backup.target import Found, found_in
 from state.keyring import KeyRing
 
 

@@ -74,15 +74,12 @@ def writing(path: Path, *, replace: bool) -> Iterator[Writer]:
                     yield Writer(zipped)
                 file.flush()
                 os.fsync(file.fileno())
-                if replace:
-                    part.replace(path)
-                else:
-                    os.link(part, path)  # fails if somebody else was quicker
+                if path.exists() and not replace:  # it came meanwhile
+                    raise BackupUnusable(f"{path} is there already; --force overwrites it")
+                part.replace(path)
                 _sync_folder(path.parent)
             finally:
                 part.unlink(missing_ok=True)
-    except FileExistsError:
-        raise BackupUnusable(f"{path} is there already; --force overwrites it") from None
     except OSError as error:
         raise BackupUnusable(
             f"{error.filename or path}: {error.strerror}; nothing was written"

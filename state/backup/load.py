@@ -9,14 +9,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
 from state.backup.aftermath import Aftermath, settle
 from state.backup.archive import Reader
 from state.backup.dump import COLUMNS, Told
 from state.backup.manifest import BackupUnusable, Manifest
 from state.backup.records import note_backup
-from state.database import ENGINE, Connection, connect, has_roles
+from state.backup.target import nobody_at_work
+from state.database import ENGINE, Connection, connect
 from state.errors import Locked, RowRejected, translated
 from state.migrate import (
     LOCK,
@@ -25,7 +25,6 @@ from state.migrate import (
     checksum,
     files,
     is_migration,
-    ledger,
     make_roles,
     newer_than_we,
     our_tables,
@@ -38,21 +37,6 @@ SERVER = {
 }
 GAP, SMALL_GAP = 10_000_000_000, 1_000_000
 """Ids (of bigint, of int) that are left out: the life after the snapshot has given them away."""
-AT_WORK = """
-SELECT application_name, count(*)::int FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'nexus %'
-GROUP BY 1 ORDER BY 1
-"""
-"""Everything of Nexus names itself so."""
-LOOKS, LOOK_SECONDS = 10, 0.1
-"""A process that has just ended is seen for a moment longer."""
-OTHERS = """
-SELECT c.relname::text FROM pg_class c
-WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-  AND c.relname <> 'migration'
-  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
-ORDER BY 1
-"""
 DROPS = """
 SELECT format('DROP %s IF EXISTS %s CASCADE',
               CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass)
@@ -72,21 +56,6 @@ SELECT setval(c.oid, least(s.seqmax, $2::bigint + CASE WHEN s.seqtypid = 'bigint
 FROM pg_class c JOIN pg_sequence s ON s.seqrelid = c.oid
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'S' AND c.relname = $1
 """
-
-
-class Found(NamedTuple):
-    """What is in a database that a back-up is to go into."""
-
-    shops: list[str]
-    counts: dict[str, int]
-    """Of conversations, messages and credentials, by their tables' names."""
-    others: list[str]
-    """Tables that are not of Nexus."""
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing would be lost."""
-        return not self.shops and not any(self.counts.values())
 
 
 @dataclass(frozen=True)
@@ -121,35 +90,6 @@ def check(manifest: Manifest) -> None:
         raise BackupUnusable(f"it holds a table that Nexus does not have: {unknown[0]}")
 
 
-async def found_in(dsn: str) -> Found:
-    """Return what is in a database.
-
-    Raises:
-        DatabaseAway: nobody answers there.
-    """
-    connection = await connect(dsn, application="nexus restore", role=None)
-    try:
-        with translated():
-            await check_version(connection)
-            ran = await ledger(connection)
-            there = {row[0] for row in await connection.fetch(OTHERS)}
-            # Tables of a version that came after ours are of Nexus, too.
-            others = [] if newer_than_we(ran) else sorted(there - our_tables())
-            if not ran:
-                return Found([], {}, others)
-            if await has_roles(dsn):
-                await connection.execute(f"SET ROLE {ENGINE}")
-            shops = await connection.fetch("SELECT name FROM shop WHERE tenant > 0 ORDER BY name")
-            counts = {
-                table: await connection.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608
-                for table in ("conversation", "message", "credential")
-                if table in there
-            }
-            return Found([row["name"] for row in shops], counts, others)
-    finally:
-        connection.terminate()
-
-
 async def load(
     dsn: str, archive: Reader, *, stopped_at: datetime | None, actor: str, told: Told
 ) -> Restored:
@@ -175,7 +115,7 @@ async def load(
             roles = await make_roles(connection)
             await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
             async with connection.transaction():
-                await _nobody_at_work(connection)
+                await nobody_at_work(connection)
                 restored = await _replace(connection, archive, roles, stopped_at, actor, told)
             await connection.execute("ANALYZE")
     except Locked:
@@ -187,21 +127,6 @@ async def load(
     finally:
         connection.terminate()
     return restored
-
-
-async def _nobody_at_work(connection: Connection) -> None:
-    for left in range(LOOKS, 0, -1):
-        await connection.execute("SELECT pg_stat_clear_snapshot()")
-        found = await connection.fetch(AT_WORK)
-        if not found:
-            return
-        if left > 1:
-            await asyncio.sleep(LOOK_SECONDS)
-    names = ", ".join(f"{name} ({count} connections)" for name, count in found)
-    raise BackupUnusable(
-        f"Nexus is at work on this database: {names}. Stop its processes, then restore; nothing was"
-        " changed"
-    )
 
 
 async def _replace(

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from runtime import Context, Event, function
 from runtime.host.postgres import Postgres
 from runtime.settings import Settings
-from state.backup.load import found_in
+from state.backup.target import found_in
 from state.database import Database
 from state.migrate import migrate, pending
 from state.shops import open_shop, shop_details

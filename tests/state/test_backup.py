@@ -17,8 +17,8 @@ from state import audit, migrate
 from state.backup import archive as archives
 from state.backup.archive import reading, writing
 from state.backup.dump import FLEETING, dump
-from state.backup.load import found_in
 from state.backup.manifest import BackupUnusable
+from state.backup.target import found_in
 from state.database import Connection, Database, connect
 from state.inbound import Written, take_messages
 from state.migrate import our_tables
@@ -95,7 +95,9 @@ async def test_what_is_brought_back_is_what_was_there(
     database: Database, database_dsn: str, empty_dsn: str, tmp_path: Path
 ) -> None:
     shop = await filled(database)
-    kept = set(our_tables() - FLEETING) - CHANGED - {"restoration", "audit_log", "passage"}
+    kept = (
+        set(our_tables() - FLEETING) - CHANGED - {"restoration", "backup", "audit_log", "passage"}
+    )
     before = await texts(database_dsn, kept)
     manifest = await back_up(database_dsn, tmp_path / "a.backup")
 
@@ -111,6 +113,7 @@ async def test_what_is_brought_back_is_what_was_there(
         assert await audit.verify(connection) is None
         actions = await connection.fetch("SELECT action FROM audit_log ORDER BY audit_id")
         assert [row[0] for row in actions] == ["a.b", "backup.restore"]
+        assert await connection.fetchval("SELECT file FROM backup") == str(tmp_path / "a.backup")
         rebuilds = "SELECT tenant FROM work JOIN function USING (fn) WHERE name = 'vectors_rebuild'"
         assert [row[0] for row in await connection.fetch(rebuilds)] == [shop]
     await restored.aclose()
