@@ -12,7 +12,7 @@ BEGIN
                                 'delivery', 'oddity', 'channel', 'contact', 'contact_alias',
                                 'conversation', 'message', 'send_attempt', 'intake_clock',
                                 'status_watermark', 'agent', 'turn', 'stored_file', 'source',
-                                'passage', 'product', 'variant', 'domain', 'edge'] LOOP
+                                'passage', 'product', 'variant', 'domain', 'edge', 'surgery'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
         EXECUTE format('DROP POLICY IF EXISTS engine ON %I', name);
@@ -53,7 +53,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     function, worker, invocation, once, work, lane, outcome, failure, step, cancellation, schedule,
     alert, change, watcher, shop, credential, session, app, delivery, oddity, channel, contact,
     contact_alias, conversation, message, send_attempt, intake_clock, status_watermark, agent, turn,
-    stored_file, source, passage, product, variant, domain, edge TO nexus_engine;
+    stored_file, source, passage, product, variant, domain, edge, surgery TO nexus_engine;
 GRANT SELECT, INSERT ON audit_log TO nexus_engine;
 GRANT SELECT, INSERT, UPDATE ON shop TO nexus_app;
 GRANT SELECT ON watcher, app, delivery, intake_clock TO nexus_app;

@@ -7,11 +7,12 @@ advisory lock lets any number of processes start at once.
 
 import asyncio
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
 
-from state.database import Connection, connect, has_roles
+from state.database import Connection, connect, knows_roles
 from state.errors import DatabaseUnfit, translated
 
 HERE = Path(__file__).parent
@@ -55,15 +56,33 @@ async def pending(dsn: str) -> list[str]:
     connection = await connect(dsn, application="nexus migrate", role=None)
     try:
         with translated():
-            done = await _ledger(connection)
+            return (await standing(connection)).missing
     finally:
         await connection.close()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a database is, compared with the files of this version."""
+
+    missing: list[str]
+    """Files that `migrate` would apply."""
+    newer: list[str]
+    """Files that were applied and that this version does not have: it is the older one."""
+    roles: bool
+    """Whether isolation.sql was applied; False: this server forbids roles."""
+
+
+async def standing(connection: Connection) -> Standing:
+    """Return how far the database is; as the login user. Safe to run twice: it only reads."""
+    done = await _ledger(connection)
     migrations, code = files()
     missing = [path.name for path in migrations if path.name not in done]
     missing += [path.name for path in code if done.get(path.name) != _checksum(path)]
-    if missing == [ISOLATION] and not await has_roles(dsn):
-        return []  # a server that forbids roles: there is nothing to apply it to
-    return missing
+    newer = sorted(done.keys() - {path.name for path in [*migrations, *code]})
+    if missing == [ISOLATION] and not await knows_roles(connection):
+        missing = []  # a server that forbids roles: there is nothing to apply it to
+    return Standing(missing, newer, ISOLATION in done)
 
 
 async def _check_version(connection: Connection) -> None:
