@@ -45,6 +45,7 @@ COMMANDS = {
     "clock": "start cron functions at their times (a Procfile line)",
     "edge": "run Caddy (a Procfile line)",
     "migrate": "bring the database to this version",
+    "doctor": "find where the database differs from its schema, and repair it",
 }
 """Command and summary; the module of the same name is imported only when it runs."""
 

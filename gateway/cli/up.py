@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 
 from gateway.cli.command import Command
+from gateway.cli.doctor import told
 from gateway.demo import open_demo_shop
 from runtime.errors import ServerAway
 from runtime.host.errors import AlreadyRunning, HostFault, ServerFailed
@@ -19,6 +20,7 @@ from runtime.host.supervisor import Supervisor
 from runtime.settings import Settings, load_settings
 from state.errors import DatabaseAway, StateFault
 from state.migrate import migrate
+from state.surgeon import examine, operate
 
 READY = """
   Nexus {version} is ready  ({seconds:.1f} s)
@@ -35,6 +37,7 @@ READY = """
 """
 
 OUR_FUNCTIONS = "functions"
+LOOK_AGAIN_SECONDS = 1.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,6 +84,7 @@ async def supervise(
     async def migrated() -> None:
         try:
             await migrate(dsn)
+            await mended(dsn, journal)
         except DatabaseAway as error:
             raise ServerAway(f"Postgres does not answer: {error}") from None
         except StateFault as error:
@@ -115,6 +119,21 @@ async def supervise(
         for task in opening:
             task.cancel()
         journal.close()
+
+
+async def mended(dsn: str, journal: Journal) -> None:
+    """Repair the schema. While the engine lacks a part of its own, wait for whoever brings it back.
+
+    Waiting, and not ending: the database that has to be repaired may be one that only runs with us.
+    """
+    report = await operate(dsn)
+    if report.of("repaired") or report.of("refused"):
+        journal.say("\n".join(told(report)), level="warning")
+    if not report.startable:
+        journal.say("nexus: without that nothing can work; waiting for it: nexus doctor --fix")
+    while not report.startable:
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        report = await examine(dsn)
 
 
 COMMAND = Command("up", "run everything on this machine, until Ctrl-C", add_arguments, run)

@@ -10,6 +10,8 @@ from state.surgeon.statements import ORDER, Change, changed, gone, made
 REPAIRABLE, REPAIRED, REFUSED, LEFT = "repairable", "repaired", "refused", "left"
 MISSING, CHANGED, EXTRA = "missing", "changed", "extra"
 
+WORDS = {MISSING: "is missing", CHANGED: "is different", EXTRA: "is not declared"}
+
 TRAITS = ("default", "not null", "identity", "generated")
 HARMLESS = ("table", "column", "index", "function", "sequence", "option")
 """What may stand beside ours: nothing we write or read becomes different by it."""
@@ -43,7 +45,7 @@ class Finding:
             subject = f"membership of the login user in {fact.name}"
         else:
             subject = f"{fact.kind} {fact.name}" + (f" of {fact.place}" if fact.place else "")
-        return f"{subject} is {self.problem}"
+        return f"{subject} {WORDS[self.problem]}"
 
     @property
     def stops(self) -> bool:
@@ -150,9 +152,11 @@ def _needed(column: Fact, live: Schema) -> bool:
 
 
 def _part_of(fact: Fact, missing: Schema, renamed: dict[Any, Fact]) -> bool:
-    """Say whether another finding covers it: a column's traits, or a table that was renamed."""
+    """Say whether another finding covers it: a column's traits, a table that was renamed."""
     if ("table", "", fact.place.removeprefix("TABLE ")) in renamed:
         return True
+    if fact.kind == "grant" and fact.place.startswith("FUNCTION "):
+        return ("function", "", fact.place.removeprefix("FUNCTION ")) in missing  # comes with it
     return fact.kind in TRAITS and ("column", fact.place, fact.name) in missing
 
 

@@ -12,8 +12,10 @@ from runtime.host.postgres import Postgres
 from runtime.settings import Settings
 from state.database import Database
 from state.migrate import migrate, pending
+from state.surgeon import examine, operate, past_reports
 from tests.conftest import statement
 from tests.runtime.harness import working
+from tests.state.operating import break_it
 
 
 @pytest.fixture
@@ -58,3 +60,15 @@ async def test_without_roles_nothing_stays_pending(plain_dsn: str) -> None:
     await migrate(plain_dsn)
     assert await pending(plain_dsn) == []
     assert await migrate(plain_dsn) == []
+
+
+async def test_without_roles_the_schema_is_whole_and_is_repaired_all_the_same(
+    plain_dsn: str,
+) -> None:
+    await migrate(plain_dsn)
+    assert (await operate(plain_dsn)).findings == ()
+    await break_it(plain_dsn, "DROP INDEX work_ready; DROP SEQUENCE invocation_id")
+    report = await operate(plain_dsn)
+    assert len(report.of("repaired")) == 2
+    assert [each.repaired for each in await past_reports(plain_dsn)] == [2]
+    assert (await examine(plain_dsn)).findings == ()
