@@ -91,11 +91,13 @@ def _parts(table: Finding, found: list[Finding]) -> int:
 def _one(finding: Finding, parts: int) -> Iterator[str]:
     more = f", and with it {parts} columns, keys, policies, …" if parts else ""
     yield f"\n  {safe(finding.what)}{more}"
-    if finding.reason:
+    if finding.reason and finding.state != "left":
         yield f"    {safe(finding.reason)}"
-    for statement in finding.statements:
+    # What is left alone may hold somebody's rows: its DROP is not put under anybody's nose.
+    for statement in finding.statements if finding.state != "left" else ():
         lines = f"{safe(statement)};".splitlines()
-        shown = lines if finding.state == "refused" else lines[:1]
+        short = finding.state != "refused" or finding.fact.kind == "function"
+        shown = lines[:1] if short else lines
         yield from (f"      {line}" for line in shown)
         if len(lines) > len(shown):
             yield f"      … {len(lines) - len(shown)} lines more; --json has them all"

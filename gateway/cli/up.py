@@ -130,7 +130,10 @@ async def mended(dsn: str, journal: Journal) -> None:
     if report.of("repaired") or report.of("refused"):
         journal.say("\n".join(told(report)), level="warning")
     if not report.startable:
-        journal.say("nexus: without that nothing can work; waiting for it: nexus doctor --fix")
+        journal.say(
+            "nexus: without that nothing can work. Waiting until it is mended; in another terminal:"
+            " nexus doctor"
+        )
     while not report.startable:
         await asyncio.sleep(LOOK_AGAIN_SECONDS)
         report = await examine(dsn)

@@ -91,7 +91,12 @@ def compare(declared: Schema, live: Schema) -> list[Finding]:
         for key, fact in declared.items()
         if key in live and live[key].says != fact.says
     ]
-    findings += [_extra(fact, live) for fact in extra.values() if not _beside(fact, extra)]
+    known = {fact.key for fact in renamed.values()}  # not strange: ours, in all likelihood
+    findings += [
+        _extra(fact, live)
+        for key, fact in extra.items()
+        if key not in known and not _beside(fact, extra)
+    ]
     return sorted(findings, key=_turn)
 
 
