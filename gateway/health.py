@@ -11,11 +11,12 @@ from gateway.problems import Problem
 from gateway.services import Services
 from runtime.line import dsn_of
 from runtime.scale import desired
-from state.errors import StateFault
+from state.errors import StateFault, StatementFailed
 from state.health import database_health
 from state.invocations import FunctionCount, Invocations
 from state.migrate import pending
 from state.scaling import Demand, demands
+from state.surgeon import standing
 
 Labels = dict[str, str]
 Sample = tuple[Labels, float]
@@ -41,9 +42,15 @@ async def ready(request: Request) -> Response:
             checks["schema"] = f"{len(missing)} files behind; run ./nexus migrate"
             ok = False
         else:
+            refused = await standing(services.opened.database)
+            if refused:  # it may well serve: what cannot work without is told by the workers
+                checks["schema"] = f"current, but {refused} differences stand; run ./nexus doctor"
             health = await database_health(services.opened.database)
             checks["workers"] = str(health.workers)
             ok = ok and health.workers > 0
+    except StatementFailed:
+        checks["schema"], ok = "does not fit; run ./nexus doctor", False
+        checks["workers"] = "unknown"
     except (StateFault, Problem):
         checks["postgres"], ok = "away", False
         checks["schema"] = checks["workers"] = "unknown"
@@ -64,6 +71,7 @@ async def metrics(request: Request) -> Response:
         counts = await Invocations(database).counts()
         async with database.engine() as connection:
             demanded = await demands(connection)
+        refused = await standing(database)
     except (StateFault, Problem):
         lines += _family("nexus_postgres_up", "gauge", "Whether Postgres answers.", [({}, 0)])
     else:
@@ -73,6 +81,12 @@ async def metrics(request: Request) -> Response:
         )
         lines += _family(
             "nexus_alerts_open", "gauge", "Alerts nobody dealt with yet.", [({}, health.alerts)]
+        )
+        lines += _family(
+            "nexus_schema_refused",
+            "gauge",
+            "Differences from the declared schema that were not repaired.",
+            [({}, refused)],
         )
         lines += _of_functions(counts)
         lines += _of_scaling(demanded)

@@ -15,11 +15,11 @@ from runtime.errors import ServerAway
 from runtime.line import dsn_of
 from runtime.logs import Log
 from runtime.registry import Registry
+from runtime.schema import mend
 from runtime.settings import Settings
 from state.changes import ChangeFeed
 from state.database import Database
 from state.errors import StateFault
-from state.migrate import pending
 from state.sessions import Sessions
 
 log = Log("gateway")
@@ -49,7 +49,7 @@ class Services:
         self._opened: Opened | None = None
         self._opening: asyncio.Task[None] | None = None
         self._beating: list[asyncio.Task[None]] = []
-        self._warned = False
+        self._mended = False
 
     @property
     def opened(self) -> Opened:
@@ -95,10 +95,9 @@ class Services:
 
     async def _open(self) -> Opened:
         dsn = dsn_of(self.settings)
-        missing = await pending(dsn)
-        if missing and not self._warned:
-            log.warning("the schema is behind; run ./nexus migrate", missing=len(missing))
-            self._warned = True
+        if not self._mended:  # without its parts too it lives, and says on /readyz what is missing
+            await mend(dsn, log, needed=False)
+            self._mended = True
         database = await Database.open(dsn, application="nexus pages", maximum=CONNECTIONS)
         try:
             if self.settings.login_code_sha256:

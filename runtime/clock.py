@@ -17,6 +17,7 @@ from runtime.line import dsn_of
 from runtime.logs import Log
 from runtime.numbered import NumberedRegistry
 from runtime.registry import Registry
+from runtime.schema import mend
 from runtime.settings import Settings
 from runtime.trigger import Cron
 from state import schedule
@@ -110,6 +111,7 @@ async def run_clock(settings: Settings, registry: Registry) -> int:
         ServerAway: Postgres does not answer.
     """
     try:
+        await mend(dsn_of(settings), log)
         database = await Database.open(dsn_of(settings), application="nexus clock", maximum=1)
         async with database.engine() as connection:
             numbered = await NumberedRegistry.load(connection, registry)

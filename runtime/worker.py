@@ -27,6 +27,7 @@ from runtime.platform import Services, ring
 from runtime.registry import Registry
 from runtime.ringer import Ringer
 from runtime.runner import Runner
+from runtime.schema import mend
 from runtime.settings import Settings
 from runtime.steps import Steps
 from state.database import Database
@@ -80,7 +81,7 @@ async def _work(
 ) -> int:
     """Put the parts together and run them; `closing` closes them, the last one first."""
     dsn = dsn_of(settings)
-    database = await _opened(dsn)
+    database = await _opened(dsn, quarantine)
     closing.push_async_callback(database.aclose)
     try:
         async with database.engine() as connection:
@@ -151,12 +152,14 @@ async def _work(
     return code
 
 
-async def _opened(dsn: str) -> Database:
+async def _opened(dsn: str, quarantine: bool) -> Database:
     """Open the pool of the attempts, and wait for a Postgres that is just being started."""
     loop = asyncio.get_running_loop()
     until, told = loop.time() + PATIENCE_SECONDS, False
     while True:
         try:
+            if not quarantine:  # who started it has looked
+                await mend(dsn, log)
             return await Database.open(dsn, application="nexus attempts", maximum=CONNECTIONS)
         except DatabaseAway as error:
             if loop.time() >= until:

@@ -58,14 +58,19 @@ async def has_roles(dsn: str) -> bool:
     """Say whether this server knows our roles and lets us take them on."""
     connection = await connect(dsn, application="nexus roles", role=None)
     try:
-        return bool(
-            await connection.fetchval(
-                "SELECT coalesce(bool_and(pg_has_role(current_user, oid, 'USAGE')), false)"
-                " AND count(*) = 2 FROM pg_roles WHERE rolname IN ('nexus_engine', 'nexus_app')"
-            )
-        )
+        return await knows_roles(connection)
     finally:
         await connection.close()
+
+
+async def knows_roles(connection: Connection) -> bool:
+    """Say the same of a connection of the login user."""
+    return bool(
+        await connection.fetchval(
+            "SELECT coalesce(bool_and(pg_has_role(current_user, oid, 'USAGE')), false)"
+            " AND count(*) = 2 FROM pg_roles WHERE rolname IN ('nexus_engine', 'nexus_app')"
+        )
+    )
 
 
 class Line(asyncpg.Connection):  # type: ignore[misc] # it comes without types

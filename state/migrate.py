@@ -9,11 +9,12 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Container, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
 
-from state.database import Connection, connect, has_roles
+from state.database import Connection, connect, knows_roles
 from state.errors import DatabaseUnfit, Deadlock, Locked, translated
 
 HERE = Path(__file__).parent
@@ -83,15 +84,33 @@ async def pending(dsn: str) -> list[str]:
     connection = await connect(dsn, application="nexus migrate", role=None)
     try:
         with translated():
-            done = await ledger(connection)
+            return (await standing(connection)).missing
     finally:
         await connection.close()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a database is, compared with the files of this version."""
+
+    missing: list[str]
+    """Files that `migrate` would apply."""
+    newer: list[str]
+    """Files that were applied and that this version does not have: it is the older one."""
+    roles: bool
+    """Whether isolation.sql was applied; False: this server forbids roles."""
+
+
+async def standing(connection: Connection) -> Standing:
+    """Return how far the database is; as the login user. Safe to run twice: it only reads."""
+    done = await ledger(connection)
     migrations, code = files()
     missing = [path.name for path in migrations if path.name not in done]
     missing += [path.name for path in code if done.get(path.name) != checksum(path)]
-    if missing == [ISOLATION] and not await has_roles(dsn):
-        return []  # a server that forbids roles: there is nothing to apply it to
-    return missing
+    newer = sorted(done.keys() - {path.name for path in [*migrations, *code]})
+    if missing == [ISOLATION] and not await knows_roles(connection):
+        missing = []  # a server that forbids roles: there is nothing to apply it to
+    return Standing(missing, newer, ISOLATION in done)
 
 
 async def check_version(connection: Connection) -> None:

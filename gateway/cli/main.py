@@ -51,6 +51,7 @@ COMMANDS = {
     "edge": "run Caddy (a Procfile line)",
     "chroma": "run Chroma (where no other server keeps the vectors)",
     "migrate": "bring the database to this version",
+    "doctor": "find where the database differs from its schema, and repair it",
 }
 """Command and summary; the module of the same name is imported only when it runs."""
 

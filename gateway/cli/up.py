@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 
 from gateway.cli.command import Command
+from gateway.cli.doctor import told
 from gateway.demo import open_demo_shop
 from gateway.tokens import admin_tokens, internal_tokens
 from runtime.errors import ServerAway
@@ -21,6 +22,7 @@ from runtime.keys import ring_of
 from runtime.settings import Settings, load_settings
 from state.errors import DatabaseAway, DiskFull, StateFault
 from state.migrate import migrate
+from state.surgeon import examine, operate
 
 READY = """
   Nexus {version} is ready  ({seconds:.1f} s)
@@ -37,6 +39,7 @@ READY = """
 """
 
 OUR_FUNCTIONS = "functions"
+LOOK_AGAIN_SECONDS = 1.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,6 +101,7 @@ async def supervise(
     async def migrated() -> None:
         try:
             await migrate(dsn)
+            await mended(dsn, journal)
         except DiskFull as error:
             raise HostFault(str(error)) from None
         except DatabaseAway as error:
@@ -134,6 +138,24 @@ async def supervise(
         for task in opening:
             task.cancel()
         journal.close()
+
+
+async def mended(dsn: str, journal: Journal) -> None:
+    """Repair the schema. While the engine lacks a part of its own, wait for whoever brings it back.
+
+    Waiting, and not ending: the database that has to be repaired may be one that only runs with us.
+    """
+    report = await operate(dsn)
+    if report.of("repaired") or report.of("refused"):
+        journal.say("\n".join(told(report)), level="warning")
+    if not report.startable:
+        journal.say(
+            "nexus: without that nothing can work. Waiting until it is mended; in another terminal:"
+            " nexus doctor"
+        )
+    while not report.startable:
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        report = await examine(dsn)
 
 
 COMMAND = Command("up", "run everything on this machine, until Ctrl-C", add_arguments, run)

@@ -6,8 +6,10 @@ from gateway.app import create_app
 from runtime.registry import Registry
 from runtime.settings import Settings
 from state.database import Database, connect
+from state.surgeon import operate
 from tests.gateway.conftest import BEARER, Client, client_of
 from tests.gateway.people import sign_in
+from tests.state.operating import break_it
 
 
 async def test_everybody_may_ask_whether_the_gateway_lives(outside: Client) -> None:
@@ -42,6 +44,31 @@ async def test_a_schema_that_is_behind_is_not_ready(api: Client, database: Datab
 
     assert answer.status_code == 503
     assert "nexus migrate" in answer.json()["checks"]["schema"]
+
+
+async def test_differences_that_stand_are_named_and_counted(
+    api: Client, database: Database
+) -> None:
+    await break_it(database.dsn, "GRANT SELECT ON session TO nexus_app")
+    await operate(database.dsn)
+
+    ready = await api.get("/readyz")
+    counted = await api.get("/metrics")
+
+    assert "1 differences stand; run ./nexus doctor" in ready.json()["checks"]["schema"]
+    assert "nexus_schema_refused 1" in counted.text
+    assert "nexus_alerts_open 1" in counted.text
+
+
+async def test_a_schema_that_does_not_fit_is_not_called_away(
+    api: Client, database: Database
+) -> None:
+    await break_it(database.dsn, "ALTER TABLE work RENAME TO work_old")
+    answer = await api.get("/readyz")
+
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["postgres"] == "answers"
+    assert "nexus doctor" in answer.json()["checks"]["schema"]
 
 
 async def test_metrics_count_invocations_and_requests(api: Client, worker: None) -> None:

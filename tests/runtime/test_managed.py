@@ -15,9 +15,11 @@ from state.backup.target import found_in
 from state.database import Database
 from state.migrate import migrate, pending
 from state.shops import open_shop, shop_details
+from state.surgeon import examine, operate, past_reports
 from tests.backups import back_up, bring_back
 from tests.conftest import statement
 from tests.runtime.harness import working
+from tests.state.operating import break_it
 
 
 @pytest.fixture
@@ -81,3 +83,15 @@ async def test_an_ordinary_user_backs_up_and_restores(
     assert [one.name for one in await shop_details(database)] == ["uno"]
     assert (await found_in(plain_dsn)).shops == ["uno"]
     await database.aclose()
+
+
+async def test_without_roles_the_schema_is_whole_and_is_repaired_all_the_same(
+    plain_dsn: str,
+) -> None:
+    await migrate(plain_dsn)
+    assert (await operate(plain_dsn)).findings == ()
+    await break_it(plain_dsn, "DROP INDEX work_ready; DROP SEQUENCE invocation_id")
+    report = await operate(plain_dsn)
+    assert len(report.of("repaired")) == 2
+    assert [each.repaired for each in await past_reports(plain_dsn)] == [2]
+    assert (await examine(plain_dsn)).findings == ()
