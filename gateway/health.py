@@ -74,6 +74,12 @@ async def metrics(request: Request) -> Response:
         lines += _family(
             "nexus_alerts_open", "gauge", "Alerts nobody dealt with yet.", [({}, health.alerts)]
         )
+        lines += _family(
+            "nexus_oddities",
+            "gauge",
+            "Parts of deliveries nobody could take, of the last 24 hours.",
+            [({}, health.oddities)],
+        )
         lines += _of_functions(counts)
         lines += _of_scaling(demanded)
     return PlainTextResponse(

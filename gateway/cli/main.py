@@ -31,6 +31,7 @@ COMMANDS = {
     "keys": "the keys that seal credentials: show, new, rotate, retire, verify",
     "domains": "list shops' own domains; add or remove one",
     "invoke": "run a function and print its result",
+    "oddities": "what providers posted and nobody could take: list, show",
     "functions": "list the functions",
     "invocations": "list invocations",
     "invocation": "show one invocation",

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.providers.webhooks import envelope, signed
 from tests.stacks import RunningStack, clean_environment, running_stack, wait_for
 
 HEADING = "Identificador de URL;Nombre;Precio;Stock\n"
@@ -75,6 +76,32 @@ def test_a_number_is_connected_without_typing_a_secret(stack: RunningStack, tmp_
         said = typed(stack, "x\n", *wrong)
         assert said.returncode in (69, 78), (wrong, said.stderr)
         assert remedy in said.stderr, (wrong, said.stderr)
+
+
+def test_what_nobody_could_take_is_listed_and_shown_on_request(
+    stack: RunningStack, tmp_path: Path
+) -> None:
+    assert "No oddities" in stack.run("oddities").stdout
+    secret = tmp_path / "secret"
+    secret.write_text("app-secret-of-odd\n")
+    stack.run("apps", "add", "odd", "--secret-file", str(secret))
+    body, headers = signed(envelope("777", messages=["call 5493415550100"]), "app-secret-of-odd")
+    url = f"http://127.0.0.1:{stack.environment['PORT']}/webhooks/whatsapp/odd"
+
+    def taken() -> bool:  # the gateway learns of a new registration within a second
+        answer = httpx2.post(url, content=body, headers=headers, trust_env=False)
+        return answer.status_code == 200
+
+    wait_for("200", taken, 8)
+    listed = wait_for("an oddity", lambda: json.loads(stack.run("oddities", "--json").stdout), 8)
+    assert (listed[0]["app"], listed[0]["reason"]) == ("odd", "not an object")
+    table = stack.run("oddities")
+    assert "messages[0]" in table.stdout
+    assert "5493415550100" not in table.stdout
+    shown = stack.run("oddities", "show", str(listed[0]["oddity_id"]))
+    assert '"call 5493415550100"' in shown.stdout
+    missing = stack.run("oddities", "show", "99999")
+    assert (missing.returncode, "see `nexus oddities`" in missing.stderr) == (78, True)
 
 
 def test_files_are_read_with_their_bad_rows_named(stack: RunningStack, tmp_path: Path) -> None:
