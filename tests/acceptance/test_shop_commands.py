@@ -65,7 +65,33 @@ def test_a_number_is_connected_without_typing_a_secret(stack: RunningStack, tmp_
     bound = typed(stack, "token\n", "channels", "add", "--shop", "pampa", "--app", "meta", *number)
     assert "+54 341 555-0100" in bound.stdout, bound.stderr
 
+    assert "no model's key is known" in bound.stderr
+    again = stack.run("apps", "add", "meta", "--secret-file", str(secret), "--json")
+    assert len(json.loads(again.stdout)["verify_token"]) > 20
+
+    key, words = tmp_path / "key", tmp_path / "words.md"
+    key.write_text("sk-canary\n")
+    words.write_text("Ofrecé el club Pampa.")
+    model = ["--model", "reasoner-9", "--seconds", "200", "--tokens", "9000"]
+    files = ["--model-key-file", str(key), "--instructions-file", str(words)]
+    told = stack.run("agents", "set", "--shop", "pampa", *model, *files)
+    assert (told.returncode, "sk-canary" in told.stdout + told.stderr) == (0, False), told.stderr
+    agent = json.loads(stack.run("agents", "show", "--shop", "pampa", "--json").stdout)
+    assert (agent["model"], agent["seconds"], agent["tokens"]) == ("reasoner-9", 200, 9000)
+    assert agent["instructions"] == "Ofrecé el club Pampa."
+    assert agent["key_since"]
+    unset = ["--unset", "model-key", "--unset", "model", "--unset", "seconds"]
+    agent = json.loads(stack.run("agents", "set", "--shop", "pampa", *unset, "--json").stdout)
+    assert (agent["model"], agent["seconds"], agent["key_since"]) == (None, 240, None)
+    assert "(OPENAI_MODEL)" in stack.run("agents", "show", "--shop", "pampa").stdout
+    assert "pampa" in stack.run("agents").stdout
+
     for wrong, remedy in (
+        (["agents", "set", "--seconds", "900"], "--seconds is 5 to 280, not 900"),
+        (["agents", "set", "--base-url", "ftp://x"], "https://models.example/v1"),
+        (["agents", "set", "--model", " "], "--unset model"),
+        (["agents", "set"], "nothing to set"),
+        (["channels", "quiet", "1", "--seconds", "99"], "0 to 20"),
         (["channels", "add", "--app", "meta"], "--phone-number-id is missing"),
         (["channels", "add", "--app", "nobody", *number], "nexus apps add nobody"),
         (["apps", "add", "Meta!"], "small letters"),
