@@ -1,11 +1,14 @@
 """Bring a shop's vectors up to date from its rows in Postgres.
 
+One run at a time for a shop, and many requests are one run: files that are read together do not
+embed the same rows side by side.
+
 Safe to run twice: vectors are stored under the rows' ids, and only then a row says in which space
 it is. What Chroma lost is made again with `everything`.
 """
 
 from functions.agents.embedding import embedder_of
-from runtime import Context, Event, Retry, function
+from runtime import Context, Event, Merge, Retry, function
 from state.unplaced import note_placed, unplace_all, unplaced
 from state.vectors import PASSAGES, PRODUCTS, vectors_at
 
@@ -17,18 +20,30 @@ class VectorsRebuild(Event):
 
     everything: bool = True
     """Also those that say that they have one: Chroma may have lost them."""
+    line: str = "all"
+    """One line for the whole shop."""
 
 
-@function(timeout=300, retry=Retry(attempts=12))
+@function(
+    lane="line",
+    burst=Merge(quiet_seconds=0.2, cap_seconds=5),
+    timeout=300,
+    retry=Retry(attempts=12),
+)
 async def vectors_rebuild(event: VectorsRebuild, ctx: Context) -> int:
     """Embed what has no vector in the current space; returns how many rows."""
     if ctx.shop is None or ctx.settings.chroma_url is None:
         return 0
     tenant, embedder = ctx.shop.tenant, embedder_of(ctx.settings)
     vectors, done = vectors_at(ctx.settings.chroma_url), 0
-    if event.everything and ctx.attempt == 1:
-        async with ctx.transaction() as transaction:
-            await unplace_all(transaction.connection, tenant)
+    asked = [event, *(one for one in ctx.merged if isinstance(one, VectorsRebuild))]
+    if any(one.everything for one in asked):
+
+        async def unplace() -> None:
+            async with ctx.transaction() as transaction:
+                await unplace_all(transaction.connection, tenant)
+
+        await ctx.step("unplace", unplace)  # a later attempt goes on where this one stopped
     for kind in (PRODUCTS, PASSAGES):
         while True:
             async with ctx.reading() as connection:

@@ -11,7 +11,7 @@ from gateway import api, assets, health, hooks, live, openapi, tls
 from gateway.doors import PrivateDoor
 from gateway.envelope import Envelope, Traffic
 from gateway.faults import HANDLERS, answer_fault
-from gateway.pages import decisions, invocations, login, phone
+from gateway.pages import decisions, invocations, login, oddities, phone
 from gateway.pages.board import Boards
 from gateway.services import Services
 from gateway.throttle import Throttle
@@ -28,6 +28,7 @@ PUBLIC: list[BaseRoute] = [
     *login.routes,
     *invocations.routes,
     *decisions.routes,
+    *oddities.routes,
     *phone.routes,
     *live.routes,
 ]

@@ -88,6 +88,12 @@ async def metrics(request: Request) -> Response:
             "Differences from the declared schema that were not repaired.",
             [({}, refused)],
         )
+        lines += _family(
+            "nexus_oddities",
+            "gauge",
+            "Parts of deliveries nobody could take, of the last 24 hours.",
+            [({}, health.oddities)],
+        )
         lines += _of_functions(counts)
         lines += _of_scaling(demanded)
     return PlainTextResponse(

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from runtime.errors import ConfigurationError
 
+OPENAI = "https://api.openai.com/v1"
+"""Asks for a key; a server of one's own may not."""
+
 
 class Settings(BaseModel):
     """Every setting; the name of its environment variable is the alias.
@@ -134,10 +137,11 @@ class Settings(BaseModel):
     openai_api_key: SecretStr | None = Field(
         None,
         alias="OPENAI_API_KEY",
-        description="Key of the model for shops without one of their own; none: the demo model.",
+        description="Key of the model for shops without one of their own; none: the demo model"
+        " answers, on simulated phones alone.",
     )
     openai_base_url: str = Field(
-        "https://api.openai.com/v1",
+        OPENAI,
         alias="OPENAI_BASE_URL",
         description="Any OpenAI-compatible server; most want the address to end in /v1.",
     )

@@ -103,6 +103,13 @@ async def resume_channel(connection: Connection, tenant: int, channel_id: int) -
     await connection.execute(SQL["stop"], tenant, channel_id, None)
 
 
+async def set_channel_quiet(
+    connection: Connection, tenant: int, channel_id: int, seconds: float
+) -> None:
+    """Say how long the agent waits for a next message. Safe to run twice."""
+    await connection.execute(SQL["quiet"], tenant, channel_id, seconds)
+
+
 async def set_channel_agent(
     connection: Connection, tenant: int, channel_id: int, enabled: bool
 ) -> None:

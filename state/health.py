@@ -23,6 +23,8 @@ class DatabaseHealth:
     oldest_waiting_seconds: float
     """How long the oldest invocation that could run has waited."""
     alerts: int
+    oddities: int
+    """Parts of deliveries that nobody could take, of the last 24 hours."""
 
 
 async def database_health(database: Database) -> DatabaseHealth:
@@ -46,7 +48,9 @@ async def database_health(database: Database) -> DatabaseHealth:
                    coalesce(extract(epoch FROM clock_timestamp() - (
                        SELECT min(run_at) FROM owed WHERE NOT owned
                        AND run_at <= clock_timestamp()))::float8, 0) AS oldest_waiting_seconds,
-                   (SELECT count(*) FROM alert WHERE resolved_at IS NULL)::int AS alerts
+                   (SELECT count(*) FROM alert WHERE resolved_at IS NULL)::int AS alerts,
+                   (SELECT count(*) FROM oddity WHERE created_at
+                    > clock_timestamp() - interval '1 day')::int AS oddities
             """
         )
     assert row is not None  # noqa: S101 - one row of scalars

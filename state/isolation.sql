@@ -75,6 +75,7 @@ GRANT SELECT, INSERT ON audit_log TO nexus_engine;
 GRANT SELECT, INSERT, UPDATE ON shop TO nexus_app;
 GRANT SELECT ON watcher, app, delivery, intake_clock, restoration TO nexus_app;
 GRANT SELECT, INSERT ON change, alert TO nexus_app;
+GRANT UPDATE (resolved_at, resolved_by) ON alert TO nexus_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     oddity, channel, contact, contact_alias, conversation, message, send_attempt, status_watermark,
     agent, turn, stored_file, source, passage, product, variant, domain TO nexus_app;

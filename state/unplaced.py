@@ -24,16 +24,23 @@ FIND = {
         " WHERE tenant = $1 AND space IS DISTINCT FROM $2 ORDER BY passage_id LIMIT $3"
     ),
 }
-# Only when the row still says what was embedded: it may have been read anew meanwhile.
+# Only when the row still says what was embedded: it may have been read anew meanwhile. Rows are
+# locked in the order of their ids, as everywhere: nobody waits for each other in a circle.
 NOTE = {
     PRODUCTS: (
-        "UPDATE product p SET space = $2 FROM unnest($3::bigint[], $4::text[]) u (id, text)"
-        " WHERE p.tenant = $1 AND p.product_id = u.id"
+        "WITH here AS MATERIALIZED (SELECT product_id FROM product"
+        " WHERE tenant = $1 AND product_id = ANY ($3::bigint[]) ORDER BY product_id FOR UPDATE)"
+        " UPDATE product p SET space = $2"
+        " FROM here JOIN unnest($3::bigint[], $4::text[]) u (id, text) ON u.id = here.product_id"
+        " WHERE p.tenant = $1 AND p.product_id = here.product_id"
         " AND concat_ws(' ', p.name, p.brand, p.categories, p.tags, p.description) = u.text"
     ),
     PASSAGES: (
-        "UPDATE passage p SET space = $2 FROM unnest($3::bigint[], $4::text[]) u (id, text)"
-        " WHERE p.tenant = $1 AND p.passage_id = u.id"
+        "WITH here AS MATERIALIZED (SELECT passage_id FROM passage"
+        " WHERE tenant = $1 AND passage_id = ANY ($3::bigint[]) ORDER BY passage_id FOR UPDATE)"
+        " UPDATE passage p SET space = $2"
+        " FROM here JOIN unnest($3::bigint[], $4::text[]) u (id, text) ON u.id = here.passage_id"
+        " WHERE p.tenant = $1 AND p.passage_id = here.passage_id"
         " AND concat_ws(' ', p.title, p.body) = u.text"
     ),
 }
@@ -59,6 +66,9 @@ async def unplace_all(connection: Connection, tenant: int) -> None:
     """Say that no row has a vector: they are lost, or have to be made anew."""
     for table in ("product", "passage"):
         await connection.execute(
-            f"UPDATE {table} SET space = NULL WHERE tenant = $1 AND space IS NOT NULL",  # noqa: S608
+            f"WITH here AS MATERIALIZED (SELECT {table}_id FROM {table}"  # noqa: S608 - our tables
+            f" WHERE tenant = $1 AND space IS NOT NULL ORDER BY {table}_id FOR UPDATE)"
+            f" UPDATE {table} t SET space = NULL FROM here"
+            f" WHERE t.tenant = $1 AND t.{table}_id = here.{table}_id",
             tenant,
         )

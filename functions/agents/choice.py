@@ -2,25 +2,36 @@
 
 from functions.agents.demo_model import DemoModel
 from functions.agents.desk import Desk
-from functions.agents.model import Model
+from functions.agents.model import Model, ModelRefused
 from functions.agents.openai_model import OpenAIModel
 from runtime import Context
+from runtime.settings import OPENAI
+from state.channels import SANDBOX
 
-OPENAI = "https://api.openai.com/v1"
+NO_KEY = (
+    "no model answers on a number of the shop: there is no key. Set OPENAI_API_KEY, or the shop's"
+    " own with `nexus agents set --shop NAME --model-key-file FILE`"
+)
 
 
 def choose(ctx: Context, desk: Desk) -> Model:
-    """Return the shop's model: by its own key, by ours, or the demo model without any.
+    """Return the shop's model: by its own key, or by ours; on a simulated phone, the demo model.
 
-    A server of one's own (OPENAI_BASE_URL) may need no key.
+    A server of one's own (OPENAI_BASE_URL, or the shop's) may need no key. The shop's own server
+    never gets the installation's key.
 
     Raises:
         CredentialSealed: the shop's key is there and does not open.
+        ModelRefused: there is no key; the demo model talks to nobody who really shops.
     """
-    settings, ours = ctx.settings, ctx.settings.openai_api_key
+    settings, agent = ctx.settings, desk.agent
+    ours = None if agent.base_url else settings.openai_api_key
     key = ours.get_secret_value() if ours else None
     if desk.key is not None:
         key = ctx.open(desk.key)
-    if key is None and settings.openai_base_url == OPENAI:
+    address = agent.base_url or settings.openai_base_url
+    if key is None and address == OPENAI:
+        if desk.channel.kind != SANDBOX:
+            raise ModelRefused(NO_KEY)
         return DemoModel(desk)
-    return OpenAIModel(settings, desk.agent.model or settings.openai_model, key or "")
+    return OpenAIModel(settings, agent.model or settings.openai_model, key or "", address)

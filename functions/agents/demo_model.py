@@ -15,6 +15,7 @@ from functions.agents.demo.wares import (
     colours,
     fitting,
     option,
+    price_of,
     read,
     sizes,
     variants_of,
@@ -70,6 +71,7 @@ class DemoModel:
 
     def _passage(self, question: Question, passages: Sequence[tuple[str, str]]) -> str:
         """Return the lines of a passage that answer, or the passage."""
+        question = question.in_the_shops_words
         best = max(passages, key=lambda one: question.shared(" ".join(one)))
         title, body = best if question.shared(" ".join(best)) else passages[0]
         lines = [line.lstrip("- ").strip() for line in body.splitlines() if line.strip()]
@@ -92,6 +94,8 @@ class DemoModel:
         size, colour = question.size, question.named(colours(wanted))
         there = [(one, variants_of(one, size, colour)) for one in wanted]
         there = [(one, variants) for one, variants in there if variants]
+        if question.cheapest:
+            there.sort(key=lambda pair: min(map(price_of, pair[1])))
         says = self._says
         if there:
             lines = [self._line(one, variants, size) for one, variants in there[:OFFERED]]

@@ -62,7 +62,14 @@ async def turn(ctx: Context, desk: Desk, model: Model) -> Turned:
         if problem := _exhausted(desk, turned, began):
             turned.hand_over = problem
             break
-        answer = await _ask(ctx, desk, model, messages, turned, began)
+        try:
+            answer = await _ask(ctx, desk, model, messages, turned, began)
+        except ModelAway:
+            # Asked again it would have as little time, and the shopper has waited long enough.
+            turned.hand_over = _late(desk, began)
+            if turned.hand_over is None:
+                raise
+            break
         messages.append(answer.message())
         if not answer.calls:
             _conclude(turned, answer)
@@ -189,13 +196,20 @@ def _exhausted(desk: Desk, turned: Turned, began: float) -> str | None:
     spent = turned.input_tokens + turned.output_tokens
     if turned.rounds >= agent.rounds:
         return f"the agent used its {agent.rounds} rounds without an answer"
-    if time.monotonic() - began >= agent.seconds:
-        return f"the agent took longer than {agent.seconds} s"
+    if late := _late(desk, began):
+        return late
     if spent >= agent.tokens:
         return f"the agent used its {agent.tokens:,} tokens for this turn"
     if agent.tokens_today + spent >= agent.tokens_per_day:
         return f"the agent used the shop's {agent.tokens_per_day:,} tokens of today"
     return None
+
+
+def _late(desk: Desk, began: float) -> str | None:
+    """Return that the turn took too long, in words; None: there is time."""
+    if time.monotonic() - began < desk.agent.seconds:
+        return None
+    return f"the agent took longer than {desk.agent.seconds} s"
 
 
 def _reason(arguments: str) -> str:

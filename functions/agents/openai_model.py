@@ -27,8 +27,9 @@ NO_WAIT = {"insufficient_quota", "billing_hard_limit_reached"}
 class OpenAIModel:
     """One model of one server, under one key."""
 
-    def __init__(self, settings: Settings, name: str, key: str) -> None:
+    def __init__(self, settings: Settings, name: str, key: str, address: str) -> None:
         self.name = name
+        self._address = address
         self._settings = settings
         self._key = key
 
@@ -51,18 +52,23 @@ class OpenAIModel:
             body["tools"] = list(tools)
         if self._settings.openai_output_limit != "none":
             body[self._settings.openai_output_limit] = OUTPUT_TOKENS
-        client = _client(self._settings.openai_base_url, self._key)
+        client = _client(self._address, self._key)
         try:
             # Chunks as they are: models of what we sent and got would cost 2.5 ms an answer.
-            stream = await client.post(
-                "/chat/completions",
-                body=body,
-                cast_to=object,
-                options={"timeout": seconds},
-                stream=True,
-                stream_cls=openai.AsyncStream[object],
-            )
-            return await _assembled(stream)
+            # The library's time limit is for one read; a stream may trickle for ever.
+            async with asyncio.timeout(seconds):
+                stream = await client.post(
+                    "/chat/completions",
+                    body=body,
+                    cast_to=object,
+                    options={"timeout": seconds},
+                    stream=True,
+                    stream_cls=openai.AsyncStream[object],
+                )
+                async with stream:
+                    return await _assembled(stream)
+        except TimeoutError:
+            raise ModelAway("the model did not finish in time") from None
         except openai.APIConnectionError as error:
             raise ModelAway(f"the model does not answer ({type(error).__name__})") from None
         except openai.APIStatusError as error:

@@ -13,6 +13,8 @@ from state.rules.refusals import FEW_TRIES, Remedy, problem_of, refusal_of, wait
 
 TOO_MANY_REQUESTS = 429
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
+UNREACHED = "WhatsApp cannot be reached; messages wait. Look at the network and GRAPH_API_URL."
+"""Resolves itself: the next send that is accepted proves the contrary."""
 UNREACHED_ALERT = 5
 """Tell people when the provider could not be reached so many times in a row."""
 
@@ -90,10 +92,7 @@ async def _after_refusal(
     if outcome.http_status is None:
         remedy = Remedy.WAIT
         if refused == UNREACHED_ALERT:
-            text = (
-                "WhatsApp cannot be reached; messages wait. Look at the network and GRAPH_API_URL."
-            )
-            await raise_alert(connection, tenant, "channel", sending.channel_id, text)
+            await raise_alert(connection, tenant, "unreached", sending.channel_id, UNREACHED)
     elif outcome.code is None and outcome.http_status == TOO_MANY_REQUESTS:
         remedy = Remedy.WAIT
     problem = problem_of(outcome.code, outcome.said)

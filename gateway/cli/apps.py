@@ -62,7 +62,8 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     app = asyncio.run(_add(args, environ, settings, secret, token))
     address = address_of(settings, app)
     if args.json:
-        print_json({"name": app.name, "provider": app.provider, "address": address})
+        shown = {"name": app.name, "provider": app.provider, "address": address}
+        print_json({**shown, "verify_token": token})
         return 0
     print(f"{app.name} is registered. At the provider (Meta: WhatsApp, Configuration) enter:\n")
     print(f"  callback URL   {address}")

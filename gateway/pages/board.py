@@ -11,6 +11,7 @@ from state.alerts import Alert, Alerts
 from state.database import Database
 from state.ids import public_id
 from state.invocations import STATES, FunctionCount, Invocation, Invocations
+from state.oddities import oddities_today
 from state.shops import INSTALLATION, shop_numbered
 
 PAGE = 30
@@ -72,6 +73,8 @@ class Board:
     tiles: list[tuple[str, int, str, bool]]
     """State, how many, the address that shows them, and whether they are shown now."""
     alerts: list[AlertRow]
+    oddities: int
+    """Parts of deliveries that nobody could take, of the last 24 hours."""
     older: str | None
     """The address of the next page; None: this is the last."""
     newest: str | None
@@ -124,6 +127,7 @@ class Boards:
                 for state in STATES
             ],
             alerts=[_alert_row(each) for each in await Alerts(database).open(ALERTS)],
+            oddities=await self._odd(database),
             older=wanted.address(before=found[PAGE - 1].id) if more else None,
             newest=wanted.address(before=None) if wanted.before is not None else None,
             waiting_seconds=waited,
@@ -159,6 +163,10 @@ class Boards:
         took = time.monotonic() - began
         self._fresh_until = began + min(took * COUNTS_REST, COUNTS_KEPT_SECONDS)
         return self._counts, True
+
+    async def _odd(self, database: Database) -> int:
+        async with database.engine() as connection:
+            return await oddities_today(connection)
 
     async def _shop(self, tenant: int) -> str:
         if tenant not in self._shops:

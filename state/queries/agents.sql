@@ -5,7 +5,7 @@ SELECT c.conversation_id, c.tenant, c.channel_id, c.contact_id, c.address_kind, 
        h.channel_id, h.tenant, h.kind, h.app, h.address, h.display, h.agent, h.quiet_seconds,
        h.stopped,
        coalesce(s.title, s.name), s.language, s.currency, s.zone, a.name, a.instructions, a.model,
-       coalesce(a.rounds, 6), coalesce(a.seconds, 60), coalesce(a.tokens, 40000),
+       a.base_url,        coalesce(a.rounds, 6), coalesce(a.seconds, 240), coalesce(a.tokens, 40000),
        coalesce(a.tokens_per_day, 5000000),
        (SELECT coalesce(sum(t.input_tokens + t.output_tokens), 0)::bigint FROM turn t
         WHERE t.tenant = $1 AND t.started_at >=
@@ -19,3 +19,18 @@ JOIN shop s ON s.tenant = $1
 LEFT JOIN agent a ON a.tenant = $1
 LEFT JOIN credential e ON e.tenant = $1 AND e.purpose = $3 AND e.name = $4 AND e.state <> 'revoked'
 WHERE c.tenant = $1 AND c.conversation_id = $2
+
+-- name: profile
+-- Columns in the order of Profile.
+SELECT s.name, a.name, a.instructions, a.model, a.base_url, coalesce(a.rounds, 6),
+       coalesce(a.seconds, 240), coalesce(a.tokens, 40000), coalesce(a.tokens_per_day, 5000000),
+       e.updated_at
+FROM shop s
+LEFT JOIN agent a ON a.tenant = s.tenant
+LEFT JOIN credential e ON e.tenant = s.tenant AND e.purpose = $2 AND e.name = $3
+    AND e.state <> 'revoked'
+WHERE s.tenant > 0 AND ($1::int IS NULL OR s.tenant = $1)
+ORDER BY s.name
+
+-- name: begin
+INSERT INTO agent (tenant) VALUES ($1) ON CONFLICT (tenant) DO NOTHING

@@ -50,6 +50,15 @@ WITH taken AS (
     RETURNING m.message_id
 ), noted AS (
     INSERT INTO change (tenant, topic, ids) SELECT $1, 'message', ARRAY[message_id] FROM moved
+), reached AS (                         -- the provider answers again: nobody has to look any more
+    UPDATE alert a SET resolved_at = clock_timestamp(), resolved_by = 'nexus'
+    FROM taken, message m, conversation c
+    WHERE a.tenant = $1 AND a.kind = 'unreached' AND a.resolved_at IS NULL
+      AND m.tenant = $1 AND m.message_id = taken.message_id
+      AND c.tenant = $1 AND c.conversation_id = m.conversation_id AND a.subject = c.channel_id
+    RETURNING a.subject
+), told AS (
+    INSERT INTO change (tenant, topic, ids) SELECT $1, 'alert', ARRAY[subject] FROM reached
 )
 SELECT message_id FROM taken
 

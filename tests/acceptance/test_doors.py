@@ -33,6 +33,7 @@ DOORS = {
     "/invocations/{id}/replay": PAGES,
     "/alerts/{number:int}/resolve": PAGES,
     "/live": PAGES,
+    "/oddities": PAGES,
     "/phone": PAGES,
     "/phone/{shop}": PAGES,
     "/login": PAGES,

@@ -9,6 +9,8 @@ import pytest
 
 from runtime.host.postgres import Postgres
 from runtime.host.valkey import Valkey
+from state.database import Database
+from state.oddities import Odd, note_oddities
 from tests.browser import Browser, Page, running_browser
 from tests.sites import ADMIN_TOKEN, INTERNAL_TOKEN, Site, fresh_site
 
@@ -151,6 +153,11 @@ async def test_nothing_is_wider_than_the_screen_and_everything_is_readable(
     shop: Site, browser: Browser, api: httpx2.AsyncClient, size: tuple[int, int], dark: bool
 ) -> None:
     name = await slow(api, 0)
+    database = await Database.open(shop.settings["POSTGRES_DSN"], application="test")
+    async with database.engine() as connection:
+        odd = [Odd("entry[0].changes[0].value.messages[1]", "a message from nobody")]
+        await note_oddities(connection, 0, 1, odd)
+    await database.aclose()
     page = await browser.page(*size, dark=dark)
     await page.goto(f"{shop.public}/login")
     problems = {"/login": await page.value(FAULTS)}
@@ -160,6 +167,8 @@ async def test_nothing_is_wider_than_the_screen_and_everything_is_readable(
         f"/invocations/{name}",
         "/invocations?state=dead",
         "/invocations/none",
+        "/oddities",
+        "/oddities?before=1",
     ):
         await page.goto(shop.public + path)
         problems[path] = await page.value(FAULTS)

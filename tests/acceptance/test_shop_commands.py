@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.providers.webhooks import envelope, signed
 from tests.stacks import RunningStack, clean_environment, running_stack, wait_for
 
 HEADING = "Identificador de URL;Nombre;Precio;Stock\n"
@@ -64,7 +65,33 @@ def test_a_number_is_connected_without_typing_a_secret(stack: RunningStack, tmp_
     bound = typed(stack, "token\n", "channels", "add", "--shop", "pampa", "--app", "meta", *number)
     assert "+54 341 555-0100" in bound.stdout, bound.stderr
 
+    assert "no model's key is known" in bound.stderr
+    again = stack.run("apps", "add", "meta", "--secret-file", str(secret), "--json")
+    assert len(json.loads(again.stdout)["verify_token"]) > 20
+
+    key, words = tmp_path / "key", tmp_path / "words.md"
+    key.write_text("sk-canary\n")
+    words.write_text("Ofrecé el club Pampa.")
+    model = ["--model", "reasoner-9", "--seconds", "200", "--tokens", "9000"]
+    files = ["--model-key-file", str(key), "--instructions-file", str(words)]
+    told = stack.run("agents", "set", "--shop", "pampa", *model, *files)
+    assert (told.returncode, "sk-canary" in told.stdout + told.stderr) == (0, False), told.stderr
+    agent = json.loads(stack.run("agents", "show", "--shop", "pampa", "--json").stdout)
+    assert (agent["model"], agent["seconds"], agent["tokens"]) == ("reasoner-9", 200, 9000)
+    assert agent["instructions"] == "Ofrecé el club Pampa."
+    assert agent["key_since"]
+    unset = ["--unset", "model-key", "--unset", "model", "--unset", "seconds"]
+    agent = json.loads(stack.run("agents", "set", "--shop", "pampa", *unset, "--json").stdout)
+    assert (agent["model"], agent["seconds"], agent["key_since"]) == (None, 240, None)
+    assert "(OPENAI_MODEL)" in stack.run("agents", "show", "--shop", "pampa").stdout
+    assert "pampa" in stack.run("agents").stdout
+
     for wrong, remedy in (
+        (["agents", "set", "--seconds", "900"], "--seconds is 5 to 280, not 900"),
+        (["agents", "set", "--base-url", "ftp://x"], "https://models.example/v1"),
+        (["agents", "set", "--model", " "], "--unset model"),
+        (["agents", "set"], "nothing to set"),
+        (["channels", "quiet", "1", "--seconds", "99"], "0 to 20"),
         (["channels", "add", "--app", "meta"], "--phone-number-id is missing"),
         (["channels", "add", "--app", "nobody", *number], "nexus apps add nobody"),
         (["apps", "add", "Meta!"], "small letters"),
@@ -75,6 +102,32 @@ def test_a_number_is_connected_without_typing_a_secret(stack: RunningStack, tmp_
         said = typed(stack, "x\n", *wrong)
         assert said.returncode in (69, 78), (wrong, said.stderr)
         assert remedy in said.stderr, (wrong, said.stderr)
+
+
+def test_what_nobody_could_take_is_listed_and_shown_on_request(
+    stack: RunningStack, tmp_path: Path
+) -> None:
+    assert "No oddities" in stack.run("oddities").stdout
+    secret = tmp_path / "secret"
+    secret.write_text("app-secret-of-odd\n")
+    stack.run("apps", "add", "odd", "--secret-file", str(secret))
+    body, headers = signed(envelope("777", messages=["call 5493415550100"]), "app-secret-of-odd")
+    url = f"http://127.0.0.1:{stack.environment['PORT']}/webhooks/whatsapp/odd"
+
+    def taken() -> bool:  # the gateway learns of a new registration within a second
+        answer = httpx2.post(url, content=body, headers=headers, trust_env=False)
+        return answer.status_code == 200
+
+    wait_for("200", taken, 8)
+    listed = wait_for("an oddity", lambda: json.loads(stack.run("oddities", "--json").stdout), 8)
+    assert (listed[0]["app"], listed[0]["reason"]) == ("odd", "not an object")
+    table = stack.run("oddities")
+    assert "messages[0]" in table.stdout
+    assert "5493415550100" not in table.stdout
+    shown = stack.run("oddities", "show", str(listed[0]["oddity_id"]))
+    assert '"call 5493415550100"' in shown.stdout
+    missing = stack.run("oddities", "show", "99999")
+    assert (missing.returncode, "see `nexus oddities`" in missing.stderr) == (78, True)
 
 
 def test_files_are_read_with_their_bad_rows_named(stack: RunningStack, tmp_path: Path) -> None:

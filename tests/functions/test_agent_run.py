@@ -1,20 +1,25 @@
 """One turn of the agent, against a model that can be told what to say."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from pydantic import SecretStr
 
 from functions.agent_run import AgentRun, agent_run
+from functions.agents import loop
 from functions.message_send import message_send
 from functions.vectors_rebuild import vectors_rebuild
 from runtime.function import Function
-from runtime.settings import Settings
+from runtime.settings import OPENAI, Settings
+from state.agents import forget_model_key, profiles, put_model_key, set_agent
 from state.channels import open_phone
 from state.conversations import give_to_agent, hand_to_person
 from state.credentials import put_credential
@@ -343,3 +348,156 @@ async def test_a_shops_tokens_of_the_day_are_a_limit(desk: Desk) -> None:
     second = await desk.writes("hola #2", phone="5493415550200")
     assert await desk.runs(second) == '"handed_over"'
     assert len(desk.model.asked) == 1
+
+
+async def tells(desk: Desk, **values: str | int | None) -> None:
+    """The shop says how its agent works."""
+    async with desk.platform.database.engine() as connection, connection.transaction():
+        await set_agent(connection, desk.shop.tenant, values, actor="test")
+
+
+async def has_key(desk: Desk, settings: Settings, key: str) -> None:
+    assert settings.encryption_key is not None
+    ring = KeyRing.parse(settings.encryption_key.get_secret_value())
+    async with desk.platform.database.engine() as connection, connection.transaction():
+        await put_model_key(connection, ring, desk.shop.tenant, key, actor="test")
+
+
+async def test_a_turn_says_what_it_cost(desk: Desk) -> None:
+    conversation = await desk.writes("hola #1")
+    desk.model.calls(("search_products", {"query": "x"}))
+    await desk.runs(conversation)
+    (turn,) = await desk.turns(conversation)
+    assert (turn.rounds, turn.input_tokens, turn.output_tokens) == (2, 40, 10)
+    assert turn.model == "gpt-5.4-mini"
+
+
+# Whose model, and whose key.
+
+
+async def test_a_shops_own_key_and_model_are_used_for_it_alone(settings: Settings) -> None:
+    ours = SecretStr("sk-ours")
+    async with furnished(settings, openai_api_key=ours) as desk:
+        await has_key(desk, settings, "sk-of-uno")
+        await tells(desk, model="reasoner-9", name="Lola", instructions="Ofrecé el club Pampa.")
+        other = Desk(desk.platform, desk.model, await open_shop(desk.platform.database, "dos"))
+        conversation = await desk.writes("hola #1")
+        await desk.runs(conversation)
+        await other.runs(await other.writes("hola #2"))
+        assert desk.model.keys == ["Bearer sk-of-uno", "Bearer sk-ours"]
+        assert [one["model"] for one in desk.model.asked] == ["reasoner-9", settings.openai_model]
+        told = desk.shown(0)[0]["content"]
+        assert "Lola" in told
+        assert "club Pampa" in told
+        (turn,) = await desk.turns(conversation)
+        assert turn.model == "reasoner-9"
+
+        async with desk.platform.database.engine() as connection, connection.transaction():
+            assert await forget_model_key(connection, desk.shop.tenant, actor="test")
+            assert not await forget_model_key(connection, desk.shop.tenant, actor="test")
+            audit = await connection.fetch("SELECT action, detail::text FROM audit_log")
+        await tells(desk, model=None)
+        await desk.runs(await desk.writes("hola #3"))
+        assert desk.model.keys[-1] == "Bearer sk-ours"
+        assert desk.model.asked[-1]["model"] == settings.openai_model
+        written = " ".join(map(str, audit))
+        assert "agent.key.set" in written
+        assert "agent.key.remove" in written
+        assert "sk-of-uno" not in written
+        assert "club Pampa" not in written
+
+
+async def test_a_shops_own_server_never_gets_our_key(settings: Settings) -> None:
+    ours = SecretStr("sk-ours")
+    async with furnished(settings, openai_api_key=ours) as desk, standing_in() as theirs:
+        await tells(desk, base_url=theirs.url)
+        await desk.runs(await desk.writes("hola #1"))
+        await has_key(desk, settings, "sk-of-uno")
+        await desk.runs(await desk.writes("hola #2"))
+        assert desk.model.asked == []
+        assert theirs.keys == ["Bearer none", "Bearer sk-of-uno"]
+
+
+async def test_without_a_key_the_demo_model_talks_to_nobody_who_really_shops(
+    settings: Settings,
+) -> None:
+    async with furnished(settings, openai_base_url=OPENAI) as desk:
+        conversation = await desk.writes("hola")
+        await desk.platform.value("UPDATE channel SET kind = 'cloud_api' RETURNING 1")
+        assert await desk.runs(conversation) == '"handed_over"'
+        (words,) = await desk.said(conversation)
+        alert = await desk.platform.value("SELECT message FROM alert WHERE kind = 'model'")
+        assert "demostración" not in (words.body or "")
+        assert "persona" in (words.body or "")
+        assert "nexus agents set" in alert
+
+
+# How long a turn may take.
+
+
+class Clock:
+    """Time as the loop sees it: it passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(loop, "time", found)
+    return found
+
+
+async def test_a_model_that_thinks_for_two_minutes_is_waited_for(desk: Desk, clock: Clock) -> None:
+    conversation = await desk.writes("hola #1")
+    thinking, go_on = desk.model.thinks()
+    running = asyncio.create_task(desk.runs(conversation))
+    await thinking.wait()
+    clock.now += 120
+    go_on.set()
+    assert await running == '"replied"'
+
+
+async def test_a_turn_that_takes_too_long_becomes_a_persons(desk: Desk, clock: Clock) -> None:
+    conversation = await desk.writes("hola #1")
+    desk.model.calls(("search_products", {"query": "x"}))
+    thinking, go_on = desk.model.thinks()
+    running = asyncio.create_task(desk.runs(conversation))
+    await thinking.wait()
+    clock.now += 241
+    go_on.set()
+    assert await running == '"handed_over"'
+    (turn,) = await desk.turns(conversation)
+    assert (turn.rounds, turn.reason) == (1, "the agent took longer than 240 s")
+
+
+async def test_words_that_never_end_are_cut_off_at_the_limit(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 5 s as the loop counts them are a quarter of a second here.
+    began = time.monotonic()
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: fast(began)))
+    await tells(desk, seconds=5)
+    conversation = await desk.writes("hola #1")
+    desk.model.trickles()
+    assert await desk.runs(conversation) == '"handed_over"'
+    (turn,) = await desk.turns(conversation)
+    assert turn.reason == "the agent took longer than 5 s"
+
+
+def fast(began: float) -> float:
+    return began + (time.monotonic() - began) * 20
+
+
+async def test_only_shops_that_never_chose_get_the_longer_time(desk: Desk) -> None:
+    async with desk.platform.database.engine() as connection:
+        (profile,) = await profiles(connection, desk.shop.tenant)
+    await tells(desk, seconds=30)
+    await tells(desk, name="Lola")
+    async with desk.platform.database.engine() as connection:
+        (changed,) = await profiles(connection, desk.shop.tenant)
+    assert (profile.seconds, changed.seconds) == (240, 30)

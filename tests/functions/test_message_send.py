@@ -11,6 +11,7 @@ from functions.message_send import MessageSend
 from runtime.errors import ConfigurationError
 from runtime.settings import Settings, load_settings
 from state.keyring import KeyRing
+from state.outbound import raise_alert
 from tests.functions.desk import NUMBER, PERSON, conversation, desk
 
 
@@ -283,3 +284,18 @@ async def test_neither_tokens_nor_texts_nor_numbers_are_logged(
     )
     for canary in ("canary", PERSON):
         assert canary not in written + str(failures) + str(alerts)
+
+
+async def test_that_whatsapp_cannot_be_reached_is_over_with_the_next_send(
+    settings: Settings,
+) -> None:
+    async with desk(settings) as here:
+        async with here.platform.database.tenant(here.tenant) as connection:
+            for kind in ("unreached", "channel"):
+                await raise_alert(connection, here.tenant, kind, here.channel_id, "words")
+            await raise_alert(connection, here.tenant, "unreached", here.channel_id + 1, "other")
+        assert await here.sends(await here.writes()) == "accepted"
+        still = "SELECT array_agg(message ORDER BY alert_id) FROM alert WHERE resolved_at IS NULL"
+        assert await here.value(still) == ["words", "other"]
+        who = "SELECT resolved_by || kind FROM alert WHERE resolved_at IS NOT NULL"
+        assert await here.value(who) == "nexusunreached"

@@ -1,6 +1,7 @@
 """What becomes of what WhatsApp posts, from the raw bytes to the rows."""
 
 import asyncio
+import html
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -10,10 +11,15 @@ import pytest
 
 from functions.agent_run import AgentRun
 from functions.webhook_intake import webhook_intake
+from gateway.app import create_app
 from runtime import Context, function
+from runtime.registry import Registry
 from runtime.settings import Settings
 from state.channels import add_channel
+from state.oddities import oddities
 from state.shops import Shop, open_shop
+from tests.gateway.conftest import BEARER, client_of
+from tests.gateway.people import sign_in
 from tests.runtime.harness import Platform, working
 
 ANA, ANA_ID = "5493415550100", "AR.1349120865530274"
@@ -188,9 +194,27 @@ async def test_an_odd_part_loses_nothing_beside_it(desk: Desk) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"nul", b"[1]", b"\xff\xfe", b"[" * 100_000, b'{"entry":[7]}']
 )
-async def test_what_is_no_delivery_at_all_is_seen_by_people(desk: Desk, body: bytes) -> None:
+async def test_what_is_no_delivery_at_all_is_seen_by_people(
+    desk: Desk, settings: Settings, body: bytes
+) -> None:
     assert (await desk.posted(body))["messages"] == 0
-    assert await desk.platform.value("SELECT count(*) FROM oddity WHERE tenant = 0") == 1
+    async with desk.platform.database.engine() as connection:
+        (odd,) = await oddities(connection, 10)
+    application = create_app(settings, Registry([], []))
+    async with (
+        application.router.lifespan_context(application),
+        client_of(application, **{"Accept-Language": "es"}) as client,
+    ):
+        await sign_in(client)
+        board = (await client.get("/invocations")).text
+        page = (await client.get("/oddities")).text
+        metrics = (await client.get("/metrics", headers=BEARER)).text
+    assert (odd.shop, odd.app) == (None, "meta")
+    assert "Rarezas: 1 en las últimas 24 horas" in board
+    assert f'id="oddity-{odd.oddity_id}"' in page
+    assert odd.reason in html.unescape(page)
+    assert "app meta" in page
+    assert "nexus_oddities 1" in metrics
 
 
 async def test_a_number_of_nobody_is_kept_and_a_number_of_another_app_too(desk: Desk) -> None:

@@ -8,10 +8,12 @@ from starlette.applications import Starlette
 from gateway.assets import assets
 from gateway.envelope import CONTENT_SECURITY_POLICY
 from gateway.pages.board import PAGE
+from gateway.pages.oddities import PAGE as ODDITIES
 from state.alerts import Alerts
 from state.database import Database
 from state.ids import public_id
 from state.invocations import Invocations
+from state.oddities import Odd, note_oddities, oddities, raw_part
 from tests.gateway.conftest import BEARER, Client
 from tests.gateway.people import csrf_of, send, sign_in
 
@@ -143,6 +145,32 @@ async def test_an_alert_is_shown_until_somebody_dealt_with_it(
     assert done.headers["location"].endswith("said=resolved")
     assert "hello died" not in after.text
     assert audit.startswith("session:")
+
+
+async def test_oddities_are_listed_without_what_they_say(
+    outside: Client, database: Database
+) -> None:
+    await sign_in(outside)
+    empty = await outside.get("/oddities")
+    async with database.engine() as connection:
+        delivery_id = await connection.fetchval(
+            "INSERT INTO delivery (app, body) VALUES ('meta', $1) RETURNING delivery_id",
+            b'{"entry": [{"changes": ["call me at 5493415550100"]}]}',
+        )
+        odd = [Odd(f"entry[0].changes[{n}]", "not an object <b>") for n in range(ODDITIES + 1)]
+        await note_oddities(connection, 0, delivery_id, odd)
+        newest, *_ = await oddities(connection, 1)
+        raw = await raw_part(connection, newest._replace(place="entry[0].changes[0]"))
+    page = await outside.get("/oddities")
+    older = await outside.get(f"/oddities?before={newest.oddity_id - ODDITIES + 1}")
+    nonsense = await outside.get("/oddities?before=%00")
+
+    assert "No oddities" in empty.text
+    assert "not an object &lt;b&gt;" in page.text
+    assert page.text.count('<tr id="oddity-') == nonsense.text.count('<tr id="oddity-') == ODDITIES
+    assert older.text.count('<tr id="oddity-') == 1
+    assert "5493415550100" not in page.text
+    assert raw == '"call me at 5493415550100"'
 
 
 async def test_a_page_that_is_not_there_says_so_in_words(outside: Client) -> None:

@@ -41,6 +41,8 @@ class Model:
     def __init__(self, *, key: str | None = None) -> None:
         self.asked: list[dict[str, Any]] = []
         """Requests that were answered: what is billed."""
+        self.keys: list[str] = []
+        """What each of them was authorized by."""
         self.refused: list[str] = []
         """What was wrong with requests that were not strictly right."""
         self.url = ""
@@ -71,6 +73,10 @@ class Model:
         """Answer the next request with 200 and a page."""
         self._next.append(HTMLResponse("<h1>Welcome</h1>"))
 
+    def trickles(self) -> None:
+        """Answer the next request with words that never end."""
+        self._next.append(StreamingResponse(_endless(), media_type="text/event-stream"))
+
     def thinks(self) -> tuple[asyncio.Event, asyncio.Event]:
         """Have the next request wait; returns when it is there, and what lets it go on."""
         self._thinking = (asyncio.Event(), asyncio.Event())
@@ -93,6 +99,7 @@ class Model:
         if isinstance(found, Response):
             return found
         self.asked.append(body)
+        self.keys.append(request.headers.get("authorization", ""))
         return StreamingResponse(_events(found), media_type="text/event-stream")
 
 
@@ -166,6 +173,12 @@ async def _events(chunks: Sequence[Chunk]) -> AsyncIterator[str]:
         usage = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}
         yield f"data: {json.dumps({**common, 'choices': [], 'usage': usage})}\n\n"
         yield "data: [DONE]\n\n"
+
+
+async def _endless() -> AsyncIterator[str]:
+    while True:
+        yield f"data: {json.dumps(delta(content='…'))}\n\n"
+        await asyncio.sleep(0.05)
 
 
 def _error(status: int, code: str, message: str) -> Response:

@@ -12,10 +12,19 @@ LETTER_SIZES = frozenset({"s", "m", "l", "xl", "xxl"})
 NUMBER_SIZE = re.compile(r"(?:2[89]|3\d|4[0-6])")
 MEASURE = re.compile(r"\b\d{2}(?:[.,]\d)?\s*cm\b")
 
+CHEAPEST = "barat economic cheap"
+SYNONYMS = {
+    # what a shop writes of it, in its own words
+    "fault": "fallas garantia",
+    "abroad": "exterior",
+}
 TOPICS = {
     # the first one that fits; each word stands for all words that begin like it
+    "fault": "roto rota rompi defect fall danad quebrad defeit broken faulty",
+    "abroad": "exterior uruguay chile brasil brazil paraguay bolivia peru mexico colombia espana"
+    " abroad overseas internacional",
     "person": "persona humano asesor vendedor reclam queja atendente human",
-    "exchange": "cambi devol devuelv garant falla arrepent troc return",
+    "exchange": "cambi devol devuelv garant arrepent troc return",
     "shipping": "envi manda tarda demor llega seguim despach frete ship",
     "payment": "pago pagar cuota tarjeta transfer efectivo factura mercado",
     "store": "horari local abren abiert cierra direccion queda showroom",
@@ -84,6 +93,11 @@ class Question:
         return last.upper() if last in LETTER_SIZES and len(self.words) > 1 else None
 
     @cached_property
+    def cheapest(self) -> bool:
+        """Whether the lowest price is asked for."""
+        return any(word.startswith(tuple(CHEAPEST.split())) for word in self.words)
+
+    @cached_property
     def matter(self) -> list[str]:
         """Words that say what is looked for."""
         return [
@@ -91,6 +105,11 @@ class Question:
             for word in self.words
             if word not in COMMON and word not in LETTER_SIZES and not word.isdigit()
         ]
+
+    @property
+    def in_the_shops_words(self) -> "Question":
+        """The question, with the words that a shop writes of such a topic."""
+        return Question(f"{self.text} {SYNONYMS.get(self.topic or '', '')}".strip())
 
     @property
     def greeting(self) -> bool:

@@ -1,6 +1,8 @@
 """Products and passages, as the demo model reads them out of what was recalled."""
 
 import json
+import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,6 +48,17 @@ def variants_of(
         and (size is None or fits_size(option(one, SIZE_NAMES), size))
         and (colour is None or folded(option(one, COLOUR_NAMES) or "") == folded(colour))
     ]
+
+
+def price_of(variant: dict[str, Any]) -> float:
+    """Return what a variant costs now, to compare; one without a price comes last.
+
+    >>> price_of({"price": "$ 149.900", "offer": "$ 129.900"}), price_of({"price": "R$ 89,90"})
+    (129900.0, 89.9)
+    """
+    said = re.sub(r"[^0-9.,]", "", variant.get("offer") or variant.get("price") or "")
+    digits = re.sub(r"[.,](?=\d{3}(?:\D|$))", "", said).replace(",", ".")  # thousands are set apart
+    return float(digits) if digits else math.inf
 
 
 def fits_size(value: str | None, size: str) -> bool:
