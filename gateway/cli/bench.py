@@ -10,18 +10,21 @@ from pathlib import Path
 from gateway.cli.command import Command
 
 FOLDER = Path(__file__).parents[2] / "bench"
+MAIN = "\ndef main("
+"""What a bench has, and a part of one has not."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("name", nargs="?", help="which; none: list them")
-    parser.add_argument("--quick", action="store_true", help="within a minute")
+    parser.add_argument("--quick", action="store_true", help="less of it, sooner")
 
 
 def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Run a script of bench/; its last line is one JSON object."""
     scripts = {path.stem: path for path in FOLDER.glob("[a-z]*.py")}
     scripts |= {path.parent.name: path for path in FOLDER.glob("[a-z]*/__main__.py")}
+    scripts = {name: path for name, path in scripts.items() if MAIN in path.read_text("utf-8")}
     if args.name is None:
         for name, path in sorted(scripts.items()):
             summary = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
