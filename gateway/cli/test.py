@@ -14,7 +14,7 @@ from runtime.host.layout import HOME
 
 OURS = ("NEXUS_", "POSTGRES_DSN", "REDIS_URL", "CHROMA_URL", "PORT", "GATEWAY_ADDR", "API_BASE_URL")
 
-ALL = ("-n", "2", "--dist", "loadfile")
+ALL = ("-n", "3", "--dist", "loadfile")
 
 
 def add_arguments(_: argparse.ArgumentParser) -> None:

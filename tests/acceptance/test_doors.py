@@ -43,6 +43,7 @@ DOORS = {
     "/api/openapi.json": API,
     "/functions/{name}": INSIDE,
     "/functions/{name}/invocations/{id}": INSIDE,
+    "/internal/scale": INSIDE,
     "/internal/tls-ask": CADDY,
     "/metrics": INSIDE,
     "/readyz": INSIDE,
@@ -165,7 +166,14 @@ def test_pages_and_api_have_hosts_of_their_own(
     assert through(api) == (door in (API, BOTH)), api
 
 
-HIDDEN = ["functions/hello", "metrics", "readyz", "internal/x", "internal/tls-ask"]
+HIDDEN = [
+    "functions/hello",
+    "metrics",
+    "readyz",
+    "internal/x",
+    "internal/scale",
+    "internal/tls-ask",
+]
 SPELLINGS = [
     "/{}",
     "//{}",

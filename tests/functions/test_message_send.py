@@ -181,6 +181,29 @@ async def test_a_sealed_access_token_says_which_key_is_missing(settings: Setting
         assert "Put that key back" in told
 
 
+async def test_a_message_waits_for_a_lost_key_and_is_sent_once_when_it_is_back(
+    settings: Settings,
+) -> None:
+    async with desk(settings) as here:
+        ours = await here.value("SELECT key_id FROM credential")
+        await here.value("UPDATE credential SET key_id = 'lost-key' RETURNING 1")
+        await check_keys(here.settings, here.platform.database)  # as every start does
+        message = await here.writes()
+        await here.starts(message)
+        await here.until_snoozed(50)
+        assert await here.alerts() == ["sealed", "channel"]
+        assert here.meta.posts == 0
+
+        await here.value("UPDATE credential SET key_id = $1 RETURNING 1", ours)
+        await check_keys(here.settings, here.platform.database)
+        open_ = "SELECT count(*) FROM alert WHERE kind = 'sealed' AND resolved_at IS NULL"
+        assert await here.value(open_) == 0
+        await here.value("UPDATE work SET run_at = clock_timestamp() RETURNING 1")
+        await here.value("UPDATE lane SET run_at = clock_timestamp() RETURNING 1")
+        await here.until_attempts(message, ["accepted"])
+        assert here.meta.posts == 1
+
+
 async def test_what_whatsapp_refuses_for_good_fails_with_words(settings: Settings) -> None:
     async with desk(settings) as here:
         here.meta.answers_busy(131047)
