@@ -115,7 +115,7 @@ async def _read(
 
 
 def main() -> int:
-    """Run, print, and say by the exit code whether everything was sealed anew and nobody noticed."""
+    """Run, print, and say by the exit code whether all is sealed anew and nobody noticed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_CREDENTIALS:,} credentials")
     count = QUICK_CREDENTIALS if parser.parse_args().quick else CREDENTIALS

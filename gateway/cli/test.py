@@ -1,6 +1,6 @@
 """`nexus test`: all tests, on servers they start themselves. Arguments go to pytest.
 
-Without arguments two files run at a time: most tests wait more than they compute.
+Without arguments three files run at a time: most tests wait more than they compute.
 """
 
 import argparse

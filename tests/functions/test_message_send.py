@@ -9,6 +9,7 @@ import pytest
 from functions.channels.permission import check_times
 from functions.message_send import MessageSend
 from runtime.errors import ConfigurationError
+from runtime.keys import check_keys
 from runtime.settings import Settings, load_settings
 from state.keyring import KeyRing
 from state.outbound import raise_alert
