@@ -37,6 +37,8 @@ PAUSES = {
 }
 REPEATED = 0.05
 SETTLE_SECONDS = 120.0
+"""Besides twice the time of load: after a gap in the intake clock at its end, a send in doubt from
+its beginning waits for so long until silence proves something (`state/rules/evidence.py`)."""
 LATER = 1_000_000
 """Numbers of messages that are written while the rest is decided."""
 MARK = re.compile(r"#(\d+)")
@@ -120,7 +122,7 @@ async def bench(
             until = asyncio.get_running_loop().time() + seconds
             writing = [shoppers.write(place, until) for place in range(SHOPPERS)]
             await asyncio.gather(faults.run(seconds), *writing)
-            stuck = await settle(running, meta, shoppers)
+            stuck = await settle(running, meta, shoppers, SETTLE_SECONDS + 2 * seconds)
             foreign = await foreign_commits(running)
         finally:
             server.should_exit = True
@@ -187,7 +189,7 @@ SELECT (SELECT count(*) FROM work w JOIN invocation i USING (id)
 """
 
 
-async def settle(running: Running, meta: Meta, shoppers: Shoppers) -> int:
+async def settle(running: Running, meta: Meta, shoppers: Shoppers, at_most_seconds: float) -> int:
     """Wait until nothing is owed and every status was told; returns how much still is.
 
     A shop that nobody writes to gets no statuses, so nothing proves that a send in doubt did not
@@ -205,7 +207,7 @@ async def settle(running: Running, meta: Meta, shoppers: Shoppers) -> int:
 
 async def _settled(running: Running, meta: Meta) -> int:
     dsn = running.card.environment["POSTGRES_DSN"]
-    owed, until = 1, asyncio.get_running_loop().time() + SETTLE_SECONDS
+    owed, until = 1, asyncio.get_running_loop().time() + at_most_seconds
     while owed and asyncio.get_running_loop().time() < until:
         await asyncio.sleep(0.5)
         try:
