@@ -199,13 +199,13 @@ async def settle(running: Running, meta: Meta, shoppers: Shoppers, at_most_secon
     meta.shares = Shares(repeat=SHARES.repeat, status_seconds=SHARES.status_seconds)
     late = asyncio.create_task(shoppers.go_on())
     try:
-        return await _settled(running, meta)
+        return await _settled(running, meta, at_most_seconds)
     finally:
         late.cancel()
         await asyncio.gather(late, return_exceptions=True)
 
 
-async def _settled(running: Running, meta: Meta) -> int:
+async def _settled(running: Running, meta: Meta, at_most_seconds: float) -> int:
     dsn = running.card.environment["POSTGRES_DSN"]
     owed, until = 1, asyncio.get_running_loop().time() + at_most_seconds
     while owed and asyncio.get_running_loop().time() < until:
