@@ -18,8 +18,9 @@ tick. What could make the clock say more than is true, and why it does not:
   before it was made; the update refuses one older than two seconds.
 - *An old connection that still works while new ones are refused.* Every proof connects anew.
 - *The status is in the house, and nobody has read it.* A delivery that was answered with 200 will
-  not come again, and while the workers are behind it decides nothing yet. As long as a delivery
-  waits for more than a second, the clock holds: no tick, and no gap either, for nothing was lost.
+  not come again, and while the workers are behind it decides nothing yet. So each tick notes how
+  old the oldest unread delivery is, and the judge takes that off: silence counts up to that
+  delivery, and no further.
 - *Postgres' clock jumps.* Forward: looks like a gap, which only makes us wait. Backward: `at` lies
   in the future, the clock is set anew, and that is called a gap too.
 - *The way from the provider to Caddy is cut* (name, certificate, network). From inside nobody sees

@@ -13,10 +13,11 @@ SELECT clock_timestamp() WHERE EXISTS (SELECT FROM send_attempt WHERE state = 'i
 
 TICK = """
 UPDATE intake_clock
-SET ticks = ticks + CASE WHEN EXISTS (
-        SELECT FROM function f JOIN work w ON w.fn = f.fn JOIN invocation i ON i.id = w.id
-        WHERE f.name = 'webhook_intake' AND w.tenant = 0
-          AND i.created_at < clock_timestamp() - interval '1 second') THEN 0 ELSE 1 END,
+SET ticks = ticks + 1,
+    unread_seconds = coalesce((
+        SELECT greatest(extract(epoch FROM clock_timestamp() - min(i.created_at)), 0)
+        FROM function f JOIN work w ON w.fn = f.fn JOIN invocation i ON i.id = w.id
+        WHERE f.name = 'webhook_intake' AND w.tenant = 0), 0),
     gap_at = CASE WHEN abs(extract(epoch FROM clock_timestamp() - at)) > 3 AND EXISTS (
         SELECT FROM send_attempt
         WHERE state = 'intent' AND started_at < clock_timestamp() - interval '3 seconds')

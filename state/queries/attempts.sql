@@ -13,7 +13,8 @@ SELECT m.message_id, m.author, m.class, m.state, m.content,
        k.ticks - a.ticks AS lived,
        CASE WHEN k.gap_at > a.started_at
             THEN extract(epoch FROM k.gap_at - a.started_at)::float8 END AS gap,
-       coalesce(w.seen_for > a.started_at, false) AS later_status
+       coalesce(w.seen_for > a.started_at, false) AS later_status,
+       k.unread_seconds AS unread
 FROM message m
 JOIN conversation c ON c.tenant = $1 AND c.conversation_id = m.conversation_id
 JOIN channel h ON h.tenant = $1 AND h.channel_id = c.channel_id

@@ -4,6 +4,7 @@ An attempt without an answer is decided by its first status, which carries the a
 status proves something only if one would have reached us:
 
 - our doors were open for W seconds since the attempt began (the intake clock counts them), and
+  what came in during them has been read, and
 - a status of a *later* send of the same number did come: the provider is telling, and we hear; and
 - our doors did not close in between. While they were closed the provider's tries failed, and it
   tries again ever less often: the next try comes after about as long as it has tried already. So
@@ -31,6 +32,8 @@ class Silence(NamedTuple):
     """How long after its beginning a gap ended; None: there was none since it began."""
     later_status: bool
     """A status came for a later send of the same number."""
+    unread: float = 0.0
+    """Age of the oldest delivery that nobody has read yet: what came since then proves nothing."""
 
 
 class Proof(Enum):
@@ -57,17 +60,22 @@ def judge(silence: Silence, *, evidence_seconds: float, patience_seconds: float)
     'ABSENT'
     >>> judge(Silence(age=900, lived=550, gap=400, later_status=True), **rule).name
     'OPEN'
+    >>> judge(Silence(age=70, lived=70, gap=None, later_status=True, unread=12), **rule).name
+    'OPEN'
+    >>> judge(Silence(age=73, lived=72, gap=None, later_status=True, unread=12), **rule).name
+    'ABSENT'
     >>> judge(Silence(age=9000, lived=600, gap=400, later_status=False), **rule).name
     'HOPELESS'
     """
-    quiet = min(silence.age, silence.lived)
+    lived = silence.lived - silence.unread
+    quiet = min(silence.age - silence.unread, lived)
     needed = evidence_seconds
     if silence.gap is not None:
         # Since the gap the doors were open all the time, or there would be a later one.
-        quiet = min(quiet, silence.age - silence.gap)
+        quiet = min(quiet, silence.age - silence.unread - silence.gap)
         needed = max(AFTER_GAP * evidence_seconds, 2 * silence.gap)
     if silence.later_status and quiet >= needed:
         return Proof.ABSENT
-    if silence.lived >= patience_seconds:
+    if lived >= patience_seconds:
         return Proof.HOPELESS
     return Proof.OPEN

@@ -60,6 +60,21 @@ async def test_without_full_evidence_nothing_is_sent_again(
         assert (await here.attempts(message), here.meta.posts) == (["intent"], 1)
 
 
+async def test_what_came_in_unread_proves_nothing(settings: Settings) -> None:
+    async with desk(settings, send_evidence_seconds=30.0, send_patience_seconds=600.0) as here:
+        message = await in_doubt(here, accepted=False)
+        await here.later_send_is_told_of()
+        await here.time_passes(40)
+        await here.value("UPDATE intake_clock SET unread_seconds = 15 RETURNING 1")
+        asked = await here.looks()
+        await here.wakes()
+        await here.until_looked(asked)
+        assert await here.attempts(message) == ["intent"]
+        await here.value("UPDATE intake_clock SET unread_seconds = 5 RETURNING 1")
+        await here.wakes()
+        await here.until_attempts(message, ["absent", "accepted"])
+
+
 async def test_after_a_gap_silence_proves_nothing_for_long(settings: Settings) -> None:
     times = {"send_evidence_seconds": 5.0, "send_patience_seconds": 100.0}
     async with desk(settings, **times) as here:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -80,10 +81,16 @@ async def test_a_stream_goes_on_from_the_last_event(caller: Client, worker: None
     assert later[-1]["event"] == "done"
 
 
-async def test_a_repeated_attempt_is_told_as_a_restart(caller: Client, worker: None) -> None:
-    event = {"upto": 2, "fail_first": True, "pause_seconds": 0.05}
-    async with posted(caller, event) as response:
-        heard = [fields async for fields in events(response)]
+async def test_a_repeated_attempt_is_told_as_a_restart(
+    caller: Client, worker: None, tmp_path: Path
+) -> None:
+    heard: list[Fields] = []
+    seen = tmp_path / "seen"
+    async with posted(caller, {"upto": 2, "fail_first": True, "fail_when": str(seen)}) as response:
+        async for fields in events(response):
+            heard.append(fields)
+            if numbers(heard) == [1, 2]:
+                seen.touch()
 
     assert [fields.get("event") for fields in heard if "data" in fields] == [
         None,

@@ -17,7 +17,7 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -85,7 +85,10 @@ class Model:
     async def _complete(self, request: Request) -> Response:
         if self._key is not None and request.headers.get("authorization") != f"Bearer {self._key}":
             return _error(401, "invalid_api_key", "the key is not accepted")
-        body = await request.json()
+        try:
+            body = await request.json()
+        except ClientDisconnect:  # whoever asked was killed
+            return Response(status_code=400)
         if wrong := _wrong(body):
             self.refused.append(wrong)
             return _error(400, "invalid_request_error", wrong)
