@@ -124,6 +124,7 @@ async def bench(
             await asyncio.gather(faults.run(seconds), *writing)
             stuck = await settle(running, meta, shoppers, SETTLE_SECONDS + 2 * seconds)
             foreign = await foreign_commits(running)
+            fates = await fates_of(running, uncovered(meta.accepted, shoppers.acked))
         finally:
             server.should_exit = True
             for task in others[1:]:
@@ -133,6 +134,8 @@ async def bench(
                 await meta.webhooks.aclose()
     print("faults:", ", ".join(f"{kind} {n}" for kind, n in sorted(faults.done.items())))
     print(f"the provider accepted {len(meta.accepted)} sends, of {meta.posts} posts")
+    for fate in fates:
+        print("  no reply covers", fate)
     return {
         "acked": len(shoppers.acked),
         "faults": faults.done.total(),
@@ -221,6 +224,32 @@ async def _settled(running: Running, meta: Meta, at_most_seconds: float) -> int:
     return owed
 
 
+FATES = """
+SELECT m.body, t.outcome, t.reason, o.state, o.problem
+FROM message m LEFT JOIN turn t ON t.turn_id = m.turn
+LEFT JOIN message o ON o.turn = m.turn AND o.direction = 'out'
+WHERE m.direction = 'in' AND m.body = ANY ($1::text[]) ORDER BY m.message_id LIMIT 20
+"""
+
+
+async def fates_of(running: Running, numbers: list[int]) -> list[str]:
+    """Return what became of these messages by our own tables, in words."""
+    connection = await asyncpg.connect(running.card.environment["POSTGRES_DSN"])
+    rows = await connection.fetch(FATES, [f"hola #{number}" for number in numbers])
+    await connection.close()
+    return [
+        f"{row['body']!r}: turn {row['outcome']} ({row['reason']}), reply {row['state']}"
+        f" ({row['problem']})"
+        for row in rows
+    ]
+
+
+def uncovered(accepted: list[Taken], acked: dict[int, str]) -> list[int]:
+    """Return the acknowledged messages that no accepted reply speaks of."""
+    covered = {int(mark) for taken in accepted for mark in MARK.findall(taken.body)}
+    return [number for number in acked if number not in covered]
+
+
 def judge(accepted: list[Taken], acked: dict[int, str]) -> dict[str, int]:
     """Compare what was acknowledged with the provider's own log."""
     covered: Counter[int] = Counter()
@@ -233,7 +262,7 @@ def judge(accepted: list[Taken], acked: dict[int, str]) -> dict[str, int]:
             disorder += min(marks) < furthest[taken.to]
             furthest[taken.to] = max(*marks, furthest[taken.to])
     return {
-        "lost": sum(number not in covered for number in acked),
+        "lost": len(uncovered(accepted, acked)),
         "duplicate": sum(count > 1 for count in covered.values()),
         "out_of_order": disorder,
     }

@@ -14,6 +14,7 @@ from runtime.event import EVENT_LIMIT_BYTES, Event
 from runtime.function import Function
 from runtime.logs import Log, where
 from runtime.policy import Steer, Supersede
+from runtime.time_limits import TimeLimits
 from state.dispatch import Asked
 from state.errors import DatabaseAway
 from state.ids import public_id
@@ -63,18 +64,13 @@ class Attempt:
         """Stores the answer of the last step; None: it is stored."""
         self.stream: Any = None
         """What it has emitted (`runtime.emitter.Stream`); None: nothing."""
-        self.newer = asyncio.Event()
-        """Set when a newer event of its lane may be there."""
+        hears = claimed.lane is not None and isinstance(function.policy.burst, (Supersede, Steer))
+        self.newer = asyncio.Event() if hears else None
+        """Set when a newer event of its lane may be there. None: those do not concern it."""
         self.taken: list[int] = []
         """Ids of newer events of its lane that its handler took; `Steer`."""
         self.over = False
         """Its handler has ended; what it left running may do nothing in its name."""
-
-    @property
-    def hears_newer(self) -> bool:
-        """Whether newer events of its lane concern it while it runs."""
-        burst = self.function.policy.burst
-        return isinstance(burst, (Supersede, Steer)) and self.claimed.lane is not None
 
     @property
     def steered(self) -> bool:
@@ -88,20 +84,14 @@ class Attempt:
         if self.task is not None:
             self.task.cancel(why)
 
-    async def run(self, shop: Shop | None, merged: Sequence[str], platform: Platform) -> Finish:
+    async def run(
+        self, shop: Shop | None, merged: Sequence[str], platform: Platform, limits: TimeLimits
+    ) -> Finish:
         """Run the handler and say how it ended. Raises nothing that a handler could raise."""
-        try:
-            return await self._run(shop, merged, platform)
-        finally:
-            self.over = True
-
-    async def _run(self, shop: Shop | None, merged: Sequence[str], platform: Platform) -> Finish:
         policy = self.function.policy
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + policy.timeout
-        # The time runs from here: a blocked loop must not be able to prolong it. Not by
-        # `asyncio.timeout`, which costs a no-op more than all else.
-        limit = loop.call_at(deadline, self._expire)
+        # The time runs from here: a blocked loop must not be able to prolong it.
+        deadline = asyncio.get_running_loop().time() + policy.timeout
+        limits.watch(self, deadline)
         try:
             context = Context(
                 number=self.claimed.id,
@@ -116,7 +106,8 @@ class Attempt:
             try:
                 result = await self.function.handler(self._event(self.claimed.event), context)
             finally:
-                await platform.settle()
+                if self.recording is not None or self.stream is not None:
+                    await platform.settle()
             return self._done(result)
         except Cancel as verdict:
             return self._finish(CANCELLED, verdict.reason)
@@ -135,9 +126,10 @@ class Attempt:
         except BaseException as error:  # a handler may even raise SystemExit
             return self._failed("error", _reason(error), error)
         finally:
-            limit.cancel()
+            limits.forget(self)
+            self.over = True
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
         """End it because its time is over; the handler sees CancelledError."""
         self.late = True
         if self.task is not None:

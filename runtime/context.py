@@ -98,7 +98,7 @@ class Platform(Protocol):
     def open(self, sealed: SealedSecret) -> str: ...  # noqa: D102
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # frozen, it would take twice as long to make
 class Context:
     """One attempt's view of the platform."""
 

@@ -22,6 +22,7 @@ class AttemptInbox:
 
     def __init__(self, attempt: Attempt, database: Database, check: Callable[[], None]) -> None:
         self._attempt, self._database, self._check = attempt, database, check
+        self._newer_came = attempt.newer or asyncio.Event()  # for others nothing ever comes
         self._taking = asyncio.Lock()
 
     async def take(self) -> Sequence[Event]:
@@ -36,14 +37,14 @@ class AttemptInbox:
                 yield taken[0]
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
-                    await self._attempt.newer.wait()
+                    await self._newer_came.wait()
 
     async def _take(self, most: int | None) -> list[Event]:
         self._check()
         if not self._attempt.steered:
             return []
         async with self._taking:
-            self._attempt.newer.clear()
+            self._newer_came.clear()
             found = (await patiently(self._newer))[:most]
             self._check()
             event_type = self._attempt.function.event_type

@@ -12,7 +12,9 @@ from runtime.function import Function
 from state.dispatch import Asked
 from state.work import CANCELLED, DEAD, DONE, Claimed, Finish, Turn, Wanted
 
-CLAIM_AT_MOST = 200
+CLAIM_AT_MOST = 100
+"""Half of what a function may run at once if it does not say: the other half is claimed, or ends,
+while this one is on its way."""
 FINISH_AT_MOST = 500
 SLICE_SECONDS = 0.05
 """A lane stays ours for this long while others may wait for its place; then it stands in line."""
@@ -193,7 +195,7 @@ class Pool:
     def newer(self, tenant: int, lane: int) -> None:
         """Hear that there is a newer event in a lane that an attempt of ours may hold."""
         for attempt in self.bursting():
-            if (attempt.claimed.tenant, attempt.claimed.lane) == (tenant, lane):
+            if attempt.newer is not None and _lane_of(attempt.claimed) == (tenant, lane):
                 attempt.newer.set()
 
     def bursting(self) -> list[Attempt]:
@@ -234,7 +236,7 @@ class Pool:
         self._busy[claimed.fn] += 1
         if claimed.lane is not None:
             self._since.setdefault(_lane_of(claimed), time.monotonic())
-        if attempt.hears_newer:
+        if attempt.newer is not None:
             self._bursting.add(claimed.id)
         attempt.task = asyncio.create_task(self._attend(attempt))
 

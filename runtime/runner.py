@@ -23,6 +23,7 @@ from runtime.quarantine import IDLE_SECONDS, Orphaned, Quarantine
 from runtime.settings import Settings
 from runtime.shops import Shops
 from runtime.steps import patiently
+from runtime.time_limits import TimeLimits
 from runtime.turns import Turns
 from state.errors import DatabaseAway
 from state.leases import asked_to_cancel
@@ -52,6 +53,7 @@ class Runner:
         self._solo = solo
         self._shops = Shops(services.database)
         self._admission = Admission(services.database)
+        self._limits = TimeLimits()
         self._names = {fn: function.name for fn, function in served.items()}
         self._isolated = Isolated(
             lambda: Preload.of(
@@ -172,7 +174,7 @@ class Runner:
                 finish = await self._isolated.run(attempt, process, shop, merged)
             else:
                 platform = AttemptPlatform(attempt, self._services)
-                finish = await attempt.run(shop, merged, platform)
+                finish = await attempt.run(shop, merged, platform, self._limits)
         return finish
 
     async def _events(self, ids: Sequence[int]) -> list[str]:

@@ -117,7 +117,7 @@ async def turn(
         sparse([one.cause for one in finished]),
         sparse([one.attempt if one.cause else None for one in finished]),
         sparse([one.reply_to for one in finished]),
-        [one.keep for one in finished],
+        sparse([None if one.keep else False for one in finished]),
         [parent for parent, _ in children],
         [child.tenant for _, child in children],
         [child.fn for _, child in children],

@@ -27,6 +27,7 @@ from runtime.platform import AttemptPlatform, Services
 from runtime.ringer import Ringer
 from runtime.settings import Settings
 from runtime.steps import Steps
+from runtime.time_limits import TimeLimits
 from state.database import Database
 from state.dispatch import Asked
 
@@ -117,7 +118,7 @@ class Child:
         attempt = self._attempt = Attempt(claimed_of(told), function)
         attempt.task = asyncio.current_task()
         platform = AttemptPlatform(attempt, self._services)
-        finish = await attempt.run(shop_of(told), told["merged"], platform)
+        finish = await attempt.run(shop_of(told), told["merged"], platform, TimeLimits())
         self._attempts += 1
         self._attempt = None
         most = process.attempts if process is not None else 1

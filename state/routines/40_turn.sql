@@ -1,7 +1,7 @@
 -- A turn: finish a batch and claim the next, in one round trip and one commit.
 --
 -- Finished (parallel arrays; an empty one after kinds or for lanes: NULL for all): keeps say whether
--- a lane stays ours when its next one may run now. Kinds are 'd' done, 'x' dead, 'c' cancelled,
+-- a lane stays ours when its next one may run now (NULL: it does). Kinds are 'd' done, 'x' dead, 'c' cancelled,
 -- 'r' retry, 's' snooze,
 -- 'h' handed back. bodies: JSON of a done one, else the reason. causes: error, timeout … or NULL.
 -- A retry whose cause is 'crash' (a process of its own died) counts as a crash alone, not as an error.
@@ -190,7 +190,7 @@ BEGIN
                array_agg(x.keep)
         INTO kt, kl, ke, kf, kk
         FROM (SELECT x.tenant, x.lane, x.epoch, x.fn, d.keep
-              FROM (SELECT u.tenant, u.lane, u.epoch, bool_and(u.keep) AS keep
+              FROM (SELECT u.tenant, u.lane, u.epoch, bool_and(coalesce(u.keep, true)) AS keep
                     FROM unnest(tenants, lanes, epochs, keeps) u (tenant, lane, epoch, keep)
                     GROUP BY u.tenant, u.lane, u.epoch) d
               JOIN lane x ON x.tenant = d.tenant AND x.lane = d.lane
