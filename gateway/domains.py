@@ -61,10 +61,9 @@ class Domains:
 
     async def _follow(self, database: Database, feed: ChangeFeed) -> None:
         cursor = await self._read_surely(database, feed)
-        async for change in feed.follow(cursor):
-            if change.topic == TOPIC:
-                await self._read_surely(database, feed)
-                self.news.set()
+        async for _ in feed.follow(cursor, topic=TOPIC):
+            await self._read_surely(database, feed)
+            self.news.set()
 
     async def _read_surely(self, database: Database, feed: ChangeFeed) -> str:
         """Read them, however often it takes; return a place in the feed from before that."""

@@ -49,9 +49,7 @@ class Registrations:
             await asyncio.wait([self._following])
 
     async def _follow(self, database: Database, feed: ChangeFeed, cursor: str) -> None:
-        async for change in feed.follow(cursor):
-            if change.topic != TOPIC:
-                continue
+        async for _ in feed.follow(cursor, topic=TOPIC):
             while True:
                 try:
                     await self._read(database)

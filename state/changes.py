@@ -2,7 +2,7 @@
 
 Rows are read only below the oldest running transaction, in the order (xid, change_id): a reader
 never passes a row that commits later. NOTIFY wakes the reader; a poll each second covers a lost
-one. Postgres sends the NOTIFY only while some reader has said that it is there.
+one. Postgres sends the NOTIFY only while some reader has said that it is there, and for what.
 """
 
 import asyncio
@@ -21,10 +21,14 @@ WATCH_SECONDS = 60
 PAGE = 500
 
 READ = """
-SELECT xid::text || '.' || change_id, tenant, topic, ids FROM change
-WHERE (xid, change_id) > ($1::text::xid8, $2) AND xid < pg_snapshot_xmin(pg_current_snapshot())
-  AND ($3::int IS NULL OR tenant = $3)
-ORDER BY xid, change_id LIMIT $4
+SELECT h.head::text, c.xid::text || '.' || c.change_id, c.tenant, c.topic, c.ids
+FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS head) h
+LEFT JOIN LATERAL (
+    SELECT xid, change_id, tenant, topic, ids FROM change
+    WHERE (xid, change_id) > ($1::text::xid8, $2) AND xid < h.head
+      AND ($3::int IS NULL OR tenant = $3) AND ($4::text[] IS NULL OR topic = ANY ($4))
+    ORDER BY xid, change_id LIMIT $5) c ON true
+ORDER BY c.xid, c.change_id
 """
 HEAD = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text || '.0'"
 
@@ -59,8 +63,10 @@ class ChangeFeed:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._followers: set[asyncio.Event] = set()
+        self._followers: dict[asyncio.Event, str | None] = {}
+        """Whom to wake, and the topic that each follows; None: all."""
         self._listener: asyncio.Task[None] | None = None
+        self._joined = asyncio.Event()
 
     async def head(self) -> str:
         """Return a cursor that means "from now on"."""
@@ -68,18 +74,25 @@ class ChangeFeed:
             return str(await connection.fetchval(HEAD))
 
     async def follow(
-        self, cursor: str | None = None, *, tenant: int | None = None
+        self, cursor: str | None = None, *, tenant: int | None = None, topic: str | None = None
     ) -> AsyncIterator[Change]:
         """Give everything after the cursor (None: from now on), then go on as it happens.
 
         Ends only when the caller stops; while Postgres is away, nothing comes.
 
+        Args:
+            cursor: of the last change that the caller knows.
+            tenant: only of this shop; None: of all.
+            topic: only this one; None: all. Then every commit tells us, which costs all of them.
+
         Raises:
             ValueError: the cursor is none.
         """
         at = parse_cursor(cursor if cursor is not None else await self.head())
+        topics = None if topic is None else [topic]
         news = asyncio.Event()
-        self._followers.add(news)
+        self._followers[news] = topic
+        self._joined.set()
         if self._listener is None or self._listener.done():
             self._listener = asyncio.create_task(self._listen())
         try:
@@ -87,16 +100,15 @@ class ChangeFeed:
                 news.clear()
                 changes: list[Change] = []
                 with suppress(DatabaseAway):
-                    changes = await self._read(at, tenant)
+                    changes, at = await self._read(at, tenant, topics)
                 for change in changes:
                     yield change
-                    at = parse_cursor(change.cursor)
                 if len(changes) < PAGE:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(POLL_SECONDS):
                             await news.wait()
         finally:
-            self._followers.discard(news)
+            del self._followers[news]
 
     async def aclose(self) -> None:
         """Stop listening."""
@@ -105,23 +117,30 @@ class ChangeFeed:
             with suppress(asyncio.CancelledError):
                 await self._listener
 
-    async def _read(self, at: tuple[str, int], tenant: int | None) -> list[Change]:
+    async def _read(
+        self, at: tuple[str, int], tenant: int | None, topics: list[str] | None
+    ) -> tuple[list[Change], tuple[str, int]]:
+        """Return a page of changes, and the place up to which there are no others."""
         async with self._database.engine() as connection:
-            rows = await connection.fetch(READ, at[0], at[1], tenant, PAGE)
-        return [Change(row[0], row[1], row[2], tuple(row[3])) for row in rows]
+            rows = await connection.fetch(READ, at[0], at[1], tenant, topics, PAGE)
+        found = [
+            Change(row[1], row[2], row[3], tuple(row[4])) for row in rows if row[1] is not None
+        ]
+        if len(found) < PAGE:
+            return found, max(at, (rows[0][0], 0), key=lambda place: (int(place[0]), place[1]))
+        return found, parse_cursor(found[-1].cursor)
 
     def _tell(self, *_: object) -> None:
-        for news in self._followers:
-            news.set()
+        self._tell_now()
         # The row is visible once the oldest transaction of that moment has ended.
-        asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._tell_again)
+        asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._tell_now)
 
-    def _tell_again(self) -> None:
+    def _tell_now(self) -> None:
         for news in self._followers:
             news.set()
 
     async def _listen(self) -> None:
-        """Hold a connection that listens, and say every 20 s that somebody watches."""
+        """Hold a connection that listens, and say every 20 s who watches, for what."""
         watcher = random.randrange(1, 2**31)  # noqa: S311 - a name, not a secret
         while self._followers:
             connection: Connection | None = None
@@ -134,23 +153,32 @@ class ChangeFeed:
                 with translated():
                     await connection.add_listener("nexus_change", self._tell)
                     while self._followers:
-                        await _watch(connection, watcher)
-                        await asyncio.sleep(WATCH_SECONDS / 3)
+                        self._joined.clear()
+                        await _watch(connection, watcher, self._topics())
+                        with suppress(TimeoutError):
+                            async with asyncio.timeout(WATCH_SECONDS / 3):
+                                await self._joined.wait()
             except StateFault:
                 await asyncio.sleep(POLL_SECONDS)
             finally:
                 if connection is not None:
                     connection.terminate()
 
+    def _topics(self) -> list[str] | None:
+        """Return what the followers want together; None: all."""
+        topics = set(self._followers.values())
+        return None if None in topics else sorted(filter(None, topics))
 
-async def _watch(connection: Connection, watcher: int) -> None:
-    """Say that somebody follows; forget those who stopped."""
+
+async def _watch(connection: Connection, watcher: int, topics: list[str] | None) -> None:
+    """Say that somebody follows, and what; forget those who stopped."""
     await connection.execute(
-        "INSERT INTO watcher (watcher_id, until)"
-        " VALUES ($1, clock_timestamp() + make_interval(secs => $2))"
-        " ON CONFLICT (watcher_id) DO UPDATE SET until = excluded.until",
+        "INSERT INTO watcher (watcher_id, until, topics)"
+        " VALUES ($1, clock_timestamp() + make_interval(secs => $2), $3)"
+        " ON CONFLICT (watcher_id) DO UPDATE SET until = excluded.until, topics = excluded.topics",
         watcher,
         float(WATCH_SECONDS),
+        topics,
     )
     await connection.execute(
         "DELETE FROM watcher WHERE until < clock_timestamp() - interval '1 day'"

@@ -3,14 +3,16 @@
 
 CREATE OR REPLACE FUNCTION tell_watchers() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    -- A NOTIFY serialises commits: only when somebody watches.
-    IF EXISTS (SELECT FROM watcher WHERE until > clock_timestamp()) THEN
+    -- A NOTIFY serialises commits: only when somebody watches for just this.
+    IF EXISTS (SELECT FROM watcher w, fresh f WHERE w.until > clock_timestamp()
+               AND (w.topics IS NULL OR f.topic = ANY (w.topics))) THEN
         PERFORM pg_notify('nexus_change', '');
     END IF;
     RETURN NULL;
 END $$;
 
 CREATE OR REPLACE TRIGGER tell_watchers AFTER INSERT ON change
+    REFERENCING NEW TABLE AS fresh
     FOR EACH STATEMENT EXECUTE FUNCTION tell_watchers();
 
 CREATE OR REPLACE FUNCTION note_changes(topic text, tenants int[], ids bigint[])

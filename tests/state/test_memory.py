@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from state import audit, migrate
-from state.changes import Change, ChangeFeed
+from state.changes import Change, ChangeFeed, parse_cursor
 from state.database import Database, connect
 from state.errors import DatabaseUnfit
 from state.health import check_durability, database_health
@@ -24,15 +24,24 @@ async def database(database_dsn: str) -> AsyncIterator[Database]:
     await database.aclose()
 
 
-async def note(database: Database, number: int, tenant: int = 1) -> None:
+async def note(database: Database, number: int, tenant: int = 1, topic: str = "test") -> None:
     async with database.engine() as connection:
-        await connection.execute("SELECT note_changes('test', $1, $2)", [tenant], [number])
+        await connection.execute("SELECT note_changes($3, $1, $2)", [tenant], [number], topic)
 
 
-async def take(feed: ChangeFeed, cursor: str | None, count: int) -> list[Change]:
+async def until_watched(database: Database, topics: list[str] | None) -> None:
+    """Wait until Postgres knows that somebody follows, and what."""
+    async with asyncio.timeout(10), database.engine() as connection:
+        while [topics] != [row[0] for row in await connection.fetch("SELECT topics FROM watcher")]:
+            await asyncio.sleep(0.01)
+
+
+async def take(
+    feed: ChangeFeed, cursor: str | None, count: int, topic: str | None = None
+) -> list[Change]:
     found: list[Change] = []
     async with asyncio.timeout(10):
-        async for change in feed.follow(cursor):
+        async for change in feed.follow(cursor, topic=topic):
             found.append(change)
             if len(found) == count:
                 break
@@ -54,11 +63,53 @@ async def test_the_feed_can_be_resumed_from_any_point(database: Database) -> Non
 async def test_the_feed_tells_at_once_while_somebody_follows(database: Database) -> None:
     feed = ChangeFeed(database)
     following = asyncio.create_task(take(feed, None, 1))
-    async with asyncio.timeout(10), database.engine() as connection:
-        while not await connection.fetchval("SELECT count(*) FROM watcher"):
-            await asyncio.sleep(0.01)
+    await until_watched(database, None)
     await note(database, 7)
     assert [change.ids for change in await following] == [(7,)]
+    await feed.aclose()
+
+
+async def test_who_follows_one_topic_is_told_of_no_other(database: Database) -> None:
+    feed, heard = ChangeFeed(database), []
+    following = asyncio.create_task(take(feed, None, 2, "app"))
+    await until_watched(database, ["app"])
+    listener = await connect(database.dsn, application="test", role=None)
+    await listener.add_listener("nexus_change", lambda *_: heard.append(1))
+    for number in range(5):
+        await note(database, number)
+    await note(database, 7, topic="app")
+    await note(database, 8, topic="app")
+    assert [change.ids for change in await following] == [(7,), (8,)]
+    await listener.fetchval("SELECT 1")
+    assert len(heard) == 2
+    await listener.close()
+    await feed.aclose()
+
+
+async def test_who_follows_one_topic_does_not_read_the_others_again(database: Database) -> None:
+    feed = ChangeFeed(database)
+    head = parse_cursor(await feed.head())
+    for number in range(5):
+        await note(database, number)
+    changes, place = await feed._read(head, None, ["app"])
+    assert changes == []
+    everything, _ = await feed._read(place, None, None)
+    assert everything == []
+    await feed.aclose()
+
+
+async def test_who_follows_everything_is_heard_of_beside_one_who_follows_a_topic(
+    database: Database,
+) -> None:
+    feed = ChangeFeed(database)
+    narrow = asyncio.create_task(take(feed, None, 1, "app"))
+    await until_watched(database, ["app"])
+    wide = asyncio.create_task(take(feed, None, 1))
+    await until_watched(database, None)
+    await note(database, 7)
+    assert [change.ids for change in await wide] == [(7,)]
+    narrow.cancel()
+    await asyncio.gather(narrow, return_exceptions=True)
     await feed.aclose()
 
 
