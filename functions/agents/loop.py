@@ -121,7 +121,9 @@ async def _ask(
     async def call() -> Answer:
         return await model.answer(messages, TOOLS, seconds)
 
-    answer = Answer.model_validate(await ctx.step(f"model:{turned.rounds}", call))
+    # An answer that an earlier attempt paid for is no answer to what was written since then.
+    newest = max(one.message_id for one in desk.new)
+    answer = Answer.model_validate(await ctx.step(f"model:{newest}:{turned.rounds}", call))
     turned.input_tokens += answer.input_tokens
     turned.output_tokens += answer.output_tokens
     turned.trace.append(

@@ -13,6 +13,7 @@ import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
+import functions.agent_run
 from functions.agent_run import AgentRun, agent_run
 from functions.agents import loop
 from functions.message_send import message_send
@@ -248,6 +249,29 @@ async def test_a_repeated_attempt_pays_for_no_answer_again(desk: Desk) -> None:
 
     assert len(desk.model.asked) == 2  # the tool call once, the answer once
     assert [one["role"] for one in desk.shown()[-2:]] == ["assistant", "tool"]
+
+
+@pytest.mark.parametrize("more", ["", "y #2"])
+async def test_an_answer_that_was_paid_for_answers_only_what_it_was_asked(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, more: str
+) -> None:
+    conversation = await desk.writes("hola #1")
+    take_floor = functions.agent_run.take_floor
+    left = iter([RuntimeError("the worker dies here")])
+
+    async def interrupted(*given: Any) -> Any:
+        for trouble in left:
+            if more:
+                await desk.writes(more)
+            raise trouble
+        return await take_floor(*given)
+
+    monkeypatch.setattr(functions.agent_run, "take_floor", interrupted)
+    assert await desk.runs(conversation) == '"replied"'
+
+    (reply,) = await desk.said(conversation)
+    assert reply.body == ("ok #1 #2" if more else "ok #1")
+    assert len(desk.model.asked) == (2 if more else 1)
 
 
 @pytest.mark.parametrize("trouble", ["500", "cut", "page", "error inside"])
