@@ -31,20 +31,24 @@ class Hot:
 
 
 HOT = (
+    Hot("work that is due", "claim_work", "SELECT array_agg(z.id)", ("work_due",)),
+    Hot("claim all that is due", "claim_work", "UPDATE work k", ("work_pkey",)),
     Hot(
-        "shops with ready work",
+        "shops with due work",
         "ready_shops",
-        "SELECT q.tenant INTO found_shop FROM work",
+        "SELECT q.tenant, q.run_at INTO found_shop, due_at FROM work",
         ("work_ready",),
     ),
+    Hot("claim by shops", "claim_work", "UPDATE work k#2", ("work_ready", "work_pkey")),
+    Hot("lanes that are due", "claim_lanes", "SELECT count(*) INTO due", ("lane_due",)),
+    Hot("claim all due lanes", "claim_lanes", "UPDATE lane x", ("lane_due", "lane_pkey")),
     Hot(
-        "shops with ready lanes",
+        "shops with due lanes",
         "ready_shops",
-        "SELECT q.tenant INTO found_shop FROM lane",
+        "SELECT q.tenant, q.run_at INTO found_shop, due_at FROM lane",
         ("lane_ready",),
     ),
-    Hot("claim work", "claim_work", "UPDATE work k", ("work_ready", "work_pkey")),
-    Hot("claim lanes", "claim_lanes", "UPDATE lane x", ("lane_ready", "lane_pkey")),
+    Hot("claim lanes by shops", "claim_lanes", "UPDATE lane x#2", ("lane_ready", "lane_pkey")),
     Hot("events of what was claimed", "turn", "SELECT 'c'::\"char\", c.id", ("invocation_pkey",)),
     Hot("heads of lanes", "heads", "WITH mine AS", ("work_line", "lane_pkey", "invocation_pkey")),
     Hot("fence of lanes", "turn", "SELECT array_agg(x.tenant)", ("lane_pkey",)),

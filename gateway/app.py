@@ -58,7 +58,7 @@ def create_app(settings: Settings, registry: Registry) -> Starlette:
 
     app = Starlette(
         # looked through in order: the hot ones first
-        routes=[*PRIVATE, *hooks.routes(registry), *PUBLIC],
+        routes=[*hooks.routes(registry), *PRIVATE, *PUBLIC],
         lifespan=lifespan,
         exception_handlers=HANDLERS,
         middleware=[

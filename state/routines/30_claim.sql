@@ -1,49 +1,70 @@
 -- Who may run what next. Every claim writes (worker, epoch + 1): the fence of all that follows.
 
--- Shops with ready work of a function, in a ring after the one served last, by index probes.
-CREATE OR REPLACE FUNCTION ready_shops(f int, n int, last int, in_lanes boolean)
+-- As they were before only shops with something due were asked.
+DROP FUNCTION IF EXISTS ready_shops(int, int, int, boolean);
+
+-- Shops with due work of a function, in a ring after the one served last, by index probes.
+CREATE OR REPLACE FUNCTION ready_shops(f int, n int, last int, in_lanes boolean, t timestamptz)
 RETURNS int[] LANGUAGE plpgsql AS $$
 DECLARE
     shops int[] := '{}';
     at int := last;
     found_shop int;
+    due_at timestamptz;
     wrapped boolean := false;
 BEGIN
     LOOP
         IF in_lanes THEN
-            SELECT q.tenant INTO found_shop FROM lane q
+            SELECT q.tenant, q.run_at INTO found_shop, due_at FROM lane q
             WHERE q.fn = f AND q.worker IS NULL AND q.run_at IS NOT NULL AND NOT q.suspect
-              AND q.tenant > at ORDER BY q.tenant LIMIT 1;
+              AND q.tenant > at ORDER BY q.tenant, q.run_at LIMIT 1;
         ELSE
-            SELECT q.tenant INTO found_shop FROM work q
+            SELECT q.tenant, q.run_at INTO found_shop, due_at FROM work q
             WHERE q.fn = f AND q.worker IS NULL AND q.lane IS NULL AND NOT q.suspect
-              AND q.tenant > at ORDER BY q.tenant LIMIT 1;
+              AND q.tenant > at ORDER BY q.tenant, q.run_at LIMIT 1;
         END IF;
         IF found_shop IS NULL OR (wrapped AND found_shop > last) THEN
             EXIT WHEN wrapped OR last < 0;
             wrapped := true;
             at := -1;
         ELSE
-            shops := shops || found_shop;
             at := found_shop;
+            CONTINUE WHEN due_at > t;
+            shops := shops || found_shop;
             EXIT WHEN cardinality(shops) >= least(n, 100);
         END IF;
     END LOOP;
     RETURN shops;
 END $$;
 
--- Take up to n ready invocations that have no lane. Fair between shops: an equal share each,
--- then whatever is left for anybody.
+-- Take up to n due invocations that have no lane. When there are more, fair between shops: an
+-- equal share each, then whatever is left for anybody.
 CREATE OR REPLACE FUNCTION claim_work(w int, f int, n int, last int, t timestamptz)
 RETURNS SETOF work LANGUAGE plpgsql AS $$
 DECLARE
-    shops int[] := ready_shops(f, n, last, false);
-    share int := ceil(n::float8 / nullif(cardinality(shops), 0));
+    due bigint[];
+    shops int[];
+    share int;
     taken int;
 BEGIN
-    IF cardinality(shops) = 0 THEN
+    SELECT array_agg(z.id) INTO due FROM (
+        SELECT q.id FROM work q
+        WHERE q.fn = f AND q.worker IS NULL AND q.lane IS NULL AND NOT q.suspect AND q.run_at <= t
+          AND q.tenant >= 0  -- so that work_due is used, see there
+        ORDER BY q.run_at LIMIT n + 1) z;
+    IF due IS NULL THEN
+        RETURN;
+    ELSIF cardinality(due) <= n THEN
+        RETURN QUERY
+        UPDATE work k SET worker = w, epoch = k.epoch + 1
+        WHERE k.id = ANY (ARRAY(
+            SELECT q.id FROM work q
+            WHERE q.id = ANY (due) AND q.worker IS NULL AND NOT q.suspect FOR UPDATE SKIP LOCKED))
+        RETURNING k.*;
         RETURN;
     END IF;
+    shops := ready_shops(f, n, last, false, t);
+    share := ceil(n::float8 / nullif(cardinality(shops), 0));
     RETURN QUERY
     UPDATE work k SET worker = w, epoch = k.epoch + 1
     WHERE k.id = ANY (ARRAY(
@@ -58,25 +79,44 @@ BEGIN
         RETURN QUERY
         UPDATE work k SET worker = w, epoch = k.epoch + 1
         WHERE k.id = ANY (ARRAY(
-            SELECT q.id FROM work q
-            WHERE q.fn = f AND q.worker IS NULL AND q.lane IS NULL AND NOT q.suspect
-              AND q.run_at <= t
-            ORDER BY q.tenant, q.run_at, q.id LIMIT n - taken FOR UPDATE SKIP LOCKED))
+            SELECT z.id FROM unnest(shops) u (tenant) CROSS JOIN LATERAL (
+                SELECT q.id FROM work q
+                WHERE q.fn = f AND q.worker IS NULL AND q.lane IS NULL AND NOT q.suspect
+                  AND q.tenant = u.tenant AND q.run_at <= t
+                ORDER BY q.run_at, q.id LIMIT n - taken FOR UPDATE SKIP LOCKED) z
+            LIMIT n - taken))
         RETURNING k.*;
     END IF;
 END $$;
 
--- Take up to n ready lanes, fair between shops in the same way.
+-- Take up to n due lanes, fair between shops in the same way.
 CREATE OR REPLACE FUNCTION claim_lanes(w int, f int, n int, last int, t timestamptz)
 RETURNS SETOF lane LANGUAGE plpgsql AS $$
 DECLARE
-    shops int[] := ready_shops(f, n, last, true);
-    share int := ceil(n::float8 / nullif(cardinality(shops), 0));
+    due int;
+    shops int[];
+    share int;
     taken int;
 BEGIN
-    IF cardinality(shops) = 0 THEN
+    SELECT count(*) INTO due FROM (
+        SELECT FROM lane q
+        WHERE q.fn = f AND q.worker IS NULL AND q.run_at IS NOT NULL AND NOT q.suspect
+          AND q.run_at <= t AND q.tenant >= 0 LIMIT n + 1) q;
+    IF due = 0 THEN
+        RETURN;
+    ELSIF due <= n THEN
+        RETURN QUERY
+        UPDATE lane x SET worker = w, epoch = x.epoch + 1
+        FROM (SELECT q.tenant, q.lane FROM lane q
+              WHERE q.fn = f AND q.worker IS NULL AND q.run_at IS NOT NULL AND NOT q.suspect
+                AND q.run_at <= t AND q.tenant >= 0
+              ORDER BY q.run_at LIMIT n FOR UPDATE SKIP LOCKED) q
+        WHERE x.tenant = q.tenant AND x.lane = q.lane
+        RETURNING x.*;
         RETURN;
     END IF;
+    shops := ready_shops(f, n, last, true, t);
+    share := ceil(n::float8 / nullif(cardinality(shops), 0));
     RETURN QUERY
     UPDATE lane x SET worker = w, epoch = x.epoch + 1
     FROM (SELECT z.tenant, z.lane FROM unnest(shops) u (tenant) CROSS JOIN LATERAL (
@@ -90,10 +130,11 @@ BEGIN
     IF taken < n AND cardinality(shops) > 1 THEN
         RETURN QUERY
         UPDATE lane x SET worker = w, epoch = x.epoch + 1
-        FROM (SELECT q.tenant, q.lane FROM lane q
-              WHERE q.fn = f AND q.worker IS NULL AND q.run_at IS NOT NULL AND NOT q.suspect
-                AND q.run_at <= t
-              ORDER BY q.tenant, q.run_at LIMIT n - taken FOR UPDATE SKIP LOCKED) q
+        FROM (SELECT z.tenant, z.lane FROM unnest(shops) u (tenant) CROSS JOIN LATERAL (
+                SELECT q.tenant, q.lane FROM lane q
+                WHERE q.fn = f AND q.worker IS NULL AND q.run_at IS NOT NULL AND NOT q.suspect
+                  AND q.tenant = u.tenant AND q.run_at <= t
+                ORDER BY q.run_at LIMIT n - taken FOR UPDATE SKIP LOCKED) z LIMIT n - taken) q
         WHERE x.tenant = q.tenant AND x.lane = q.lane
         RETURNING x.*;
     END IF;
