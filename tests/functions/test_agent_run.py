@@ -13,7 +13,6 @@ import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-import functions.agent_run
 from functions.agent_run import AgentRun, agent_run
 from functions.agents import loop
 from functions.message_send import message_send
@@ -22,7 +21,7 @@ from runtime.function import Function
 from runtime.settings import OPENAI, Settings
 from state.agents import forget_model_key, profiles, put_model_key, set_agent
 from state.channels import open_phone
-from state.conversations import give_to_agent, hand_to_person
+from state.conversations import give_to_agent, hand_to_person, take_floor
 from state.credentials import put_credential
 from state.inbound import Written, take_messages
 from state.keyring import KeyRing
@@ -256,7 +255,6 @@ async def test_an_answer_that_was_paid_for_answers_only_what_it_was_asked(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, more: str
 ) -> None:
     conversation = await desk.writes("hola #1")
-    take_floor = functions.agent_run.take_floor
     left = iter([RuntimeError("the worker dies here")])
 
     async def interrupted(*given: Any) -> Any:
@@ -266,7 +264,7 @@ async def test_an_answer_that_was_paid_for_answers_only_what_it_was_asked(
             raise trouble
         return await take_floor(*given)
 
-    monkeypatch.setattr(functions.agent_run, "take_floor", interrupted)
+    monkeypatch.setattr("functions.agent_run.take_floor", interrupted)
     assert await desk.runs(conversation) == '"replied"'
 
     (reply,) = await desk.said(conversation)
