@@ -10,6 +10,7 @@ from gateway.envelope import Traffic
 from gateway.problems import Problem
 from gateway.services import Services
 from runtime.line import dsn_of
+from runtime.neighbour import Neighbour
 from runtime.scale import desired
 from state.errors import StateFault, StatementFailed
 from state.health import database_health
@@ -48,6 +49,7 @@ async def ready(request: Request) -> Response:
             health = await database_health(services.opened.database)
             checks["workers"] = str(health.workers)
             ok = ok and health.workers > 0
+            checks |= _of_hosts(services.opened.dispatcher.neighbours)
     except StatementFailed:
         checks["schema"], ok = "does not fit; run ./nexus doctor", False
         checks["workers"] = "unknown"
@@ -94,6 +96,16 @@ async def metrics(request: Request) -> Response:
             "Parts of deliveries nobody could take, of the last 24 hours.",
             [({}, health.oddities)],
         )
+        lines += _family(
+            "nexus_host_up",
+            "gauge",
+            "Whether the other host that runs a function answers.",
+            [
+                ({"function": name}, not host.problem)
+                for host in services.opened.dispatcher.neighbours
+                for name in host.functions
+            ],
+        )
         lines += _of_functions(counts)
         lines += _of_scaling(demanded)
     return PlainTextResponse(
@@ -121,6 +133,16 @@ async def scale(request: Request) -> Response:
         for each in found
     }
     return JSONResponse({"functions": functions}, headers=NO_STORE)
+
+
+def _of_hosts(hosts: Iterable[Neighbour]) -> dict[str, str]:
+    """Return how functions do that other hosts run: their work waits, and nothing here is late."""
+    return {
+        name: f"on another host, which {host.problem or 'answers'}"
+        + (f", since {host.away_since:%Y-%m-%d %H:%M:%S} UTC" if host.away_since else "")
+        for host in hosts
+        for name in host.functions
+    }
 
 
 public = [Route("/healthz", alive, methods=["GET"])]

@@ -68,6 +68,7 @@ class Runner:
         self.code = 0
         self.pool = Pool(served, self._attempt, 1 if solo else None)
         self.pool.streamed = services.emitter.ended
+        self.pool.born = lambda asked: ring(services, asked)
         self.turns = Turns(
             self.pool,
             dsn_of(settings),
