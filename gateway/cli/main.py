@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gateway.cli.command import Command
+from gateway.cli.command import Command, WrongUsage
 from gateway.cli.environment import read_env_file
 from runtime import errors
 from state.errors import DatabaseAway, StateFault
@@ -58,6 +58,7 @@ COMMANDS = {
 """Command and summary; the module of the same name is imported only when it runs."""
 
 FAULTS: tuple[tuple[type[Exception], int], ...] = (
+    (WrongUsage, USAGE),
     (errors.ConfigurationError, CONFIGURATION),
     (errors.ServerAway, AWAY),
     (errors.UnknownFunction, USAGE),
