@@ -142,7 +142,7 @@ class Pool:
                     self.born(others)
             if attempt.stream is not None and finish.kind in (DONE, DEAD, CANCELLED):
                 self.streamed(attempt)
-            if finish.delay_seconds:
+            if finish.delay_seconds and not finish.for_others:
                 loop = asyncio.get_running_loop()
                 loop.call_later(
                     finish.delay_seconds + LATE_SECONDS, self.look, [attempt.claimed.fn]

@@ -52,6 +52,7 @@ COMMANDS = {
     "clock": "start cron functions at their times (a Procfile line)",
     "edge": "run Caddy (a Procfile line)",
     "chroma": "run Chroma (where no other server keeps the vectors)",
+    "deploy": "check that this version takes what waits and runs",
     "migrate": "bring the database to this version",
     "doctor": "find where the database differs from its schema, and repair it",
 }
