@@ -12,6 +12,7 @@ from gateway.services import Services
 from runtime.line import dsn_of
 from runtime.neighbour import Neighbour
 from runtime.scale import desired
+from state.admission import late_drops
 from state.errors import StateFault, StatementFailed
 from state.health import database_health
 from state.invocations import FunctionCount, Invocations
@@ -73,6 +74,7 @@ async def metrics(request: Request) -> Response:
         counts = await Invocations(database).counts()
         async with database.engine() as connection:
             demanded = await demands(connection)
+            late = await late_drops(connection)
         refused = await standing(database)
     except (StateFault, Problem):
         lines += _family("nexus_postgres_up", "gauge", "Whether Postgres answers.", [({}, 0)])
@@ -107,6 +109,12 @@ async def metrics(request: Request) -> Response:
             ],
         )
         lines += _of_functions(counts)
+        lines += _family(
+            "nexus_deadline_drops",
+            "gauge",
+            "Invocations dropped unstarted since their deadline had passed, of the last 24 hours.",
+            [({"function": name}, count) for name, count in late],
+        )
         lines += _of_scaling(demanded)
     return PlainTextResponse(
         "\n".join(lines) + "\n",

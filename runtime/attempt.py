@@ -16,6 +16,7 @@ from runtime.function import Function
 from runtime.logs import Log, where
 from runtime.policy import Steer, Supersede
 from runtime.time_limits import TimeLimits
+from state.admission import LATE
 from state.dispatch import Asked
 from state.errors import DatabaseAway
 from state.ids import public_id
@@ -144,7 +145,7 @@ class Attempt:
     def too_late(self) -> Finish:
         """Return the end of one that was claimed after its deadline."""
         deadline = self.function.policy.deadline
-        return self._finish(CANCELLED, f"not started: {deadline:g} s after it was due had passed")
+        return self._finish(CANCELLED, LATE.format(f"{deadline:g}"))
 
     def fail(self, message: str) -> Finish:
         """Return a failed end in place of one that could not be stored."""
