@@ -36,6 +36,7 @@ class AgentRun(Event):
     burst=Merge(quiet_seconds=0, cap_seconds=20),
     timeout=300,
     retry=Retry(attempts=ATTEMPTS, steps_seconds=(1.0, 4.0)),
+    service="agent",
 )
 async def agent_run(event: AgentRun, ctx: Context) -> str:
     """Answer everything in a conversation that has no answer; says how it ended."""

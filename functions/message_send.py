@@ -61,7 +61,7 @@ class Ready:
     outgoing: Outgoing
 
 
-@function(lane="conversation_id", timeout=60)
+@function(lane="conversation_id", timeout=60, service="whatsapp")
 async def message_send(event: MessageSend, ctx: Context) -> None:
     """Send a stored message, once."""
     check_times(ctx.settings)

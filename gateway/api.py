@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.bodies import json_body, key_of
+from gateway.moment import moment_of
 from gateway.prefer import Preference, preference
 from gateway.problems import Problem
 from gateway.services import Opened, Services
@@ -26,7 +27,10 @@ async def invoke(request: Request) -> Response:
     """Store the event; answer with its result, its stream, or with where to ask for it."""
     services: Services = request.app.state.services
     function = services.registry.named(request.path_params["name"])
+    moment = moment_of(request.headers)
     wanted = preference(request.headers.getlist("prefer"))
+    if moment.later and not wanted.applied:  # nobody who says "later" waits for it unasked
+        wanted = Preference(respond_async=True, wait_seconds=0.0, applied="")
     key = key_of(request)
     data = await json_body(request)
     opened = services.opened
@@ -35,7 +39,14 @@ async def invoke(request: Request) -> Response:
     after = check_stream(request) if streams else BEGINNING
     waits = wanted.wait_seconds > 0 and not streams
     receipt = await opened.dispatcher.dispatch_named(
-        function.name, data, tenant=tenant, key=key, wait=waits, follow=streams
+        function.name,
+        data,
+        tenant=tenant,
+        key=key,
+        delay_seconds=moment.delay_seconds,
+        at=moment.at,
+        wait=waits,
+        follow=streams,
     )
     name = public_id(receipt.id)
     headers = {

@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from gateway import api, assets, health, hooks, live, openapi, tls
+from gateway import api, assets, bells, health, hooks, live, openapi, tls
 from gateway.doors import PrivateDoor
 from gateway.envelope import Envelope, Traffic
 from gateway.faults import HANDLERS, answer_fault
@@ -32,7 +32,7 @@ PUBLIC: list[BaseRoute] = [
     *phone.routes,
     *live.routes,
 ]
-PRIVATE: list[BaseRoute] = [*api.routes, *health.private, *tls.private]
+PRIVATE: list[BaseRoute] = [*api.routes, *bells.private, *health.private, *tls.private]
 
 
 def create_app(settings: Settings, registry: Registry) -> Starlette:

@@ -10,7 +10,9 @@ from gateway.envelope import Traffic
 from gateway.problems import Problem
 from gateway.services import Services
 from runtime.line import dsn_of
+from runtime.neighbour import Neighbour
 from runtime.scale import desired
+from state.admission import late_drops
 from state.errors import StateFault, StatementFailed
 from state.health import database_health
 from state.invocations import FunctionCount, Invocations
@@ -48,6 +50,7 @@ async def ready(request: Request) -> Response:
             health = await database_health(services.opened.database)
             checks["workers"] = str(health.workers)
             ok = ok and health.workers > 0
+            checks |= _of_hosts(services.opened.dispatcher.neighbours)
     except StatementFailed:
         checks["schema"], ok = "does not fit; run ./nexus doctor", False
         checks["workers"] = "unknown"
@@ -71,6 +74,7 @@ async def metrics(request: Request) -> Response:
         counts = await Invocations(database).counts()
         async with database.engine() as connection:
             demanded = await demands(connection)
+            late = await late_drops(connection)
         refused = await standing(database)
     except (StateFault, Problem):
         lines += _family("nexus_postgres_up", "gauge", "Whether Postgres answers.", [({}, 0)])
@@ -94,7 +98,23 @@ async def metrics(request: Request) -> Response:
             "Parts of deliveries nobody could take, of the last 24 hours.",
             [({}, health.oddities)],
         )
+        lines += _family(
+            "nexus_host_up",
+            "gauge",
+            "Whether the other host that runs a function answers.",
+            [
+                ({"function": name}, not host.problem)
+                for host in services.opened.dispatcher.neighbours
+                for name in host.functions
+            ],
+        )
         lines += _of_functions(counts)
+        lines += _family(
+            "nexus_deadline_drops",
+            "gauge",
+            "Invocations dropped unstarted since their deadline had passed, of the last 24 hours.",
+            [({"function": name}, count) for name, count in late],
+        )
         lines += _of_scaling(demanded)
     return PlainTextResponse(
         "\n".join(lines) + "\n",
@@ -121,6 +141,16 @@ async def scale(request: Request) -> Response:
         for each in found
     }
     return JSONResponse({"functions": functions}, headers=NO_STORE)
+
+
+def _of_hosts(hosts: Iterable[Neighbour]) -> dict[str, str]:
+    """Return how functions do that other hosts run: their work waits, and nothing here is late."""
+    return {
+        name: f"on another host, which {host.problem or 'answers'}"
+        + (f", since {host.away_since:%Y-%m-%d %H:%M:%S} UTC" if host.away_since else "")
+        for host in hosts
+        for name in host.functions
+    }
 
 
 public = [Route("/healthz", alive, methods=["GET"])]

@@ -77,6 +77,15 @@ def _operation(function: Function[Any]) -> dict[str, Any]:
                 " most); `respond-async`: 202 at once",
             ),
             _header("Idempotency-Key", "The same key and event again is the same invocation"),
+            _header(
+                "Nexus-Delay",
+                "Seconds before it may start; without `Prefer: wait` the answer is 202 then",
+            ),
+            _header(
+                "Nexus-At",
+                "The same as a time with its zone, RFC 3339: `2026-11-28T20:00:00-03:00`; one that"
+                " has passed is now. Not beside Nexus-Delay",
+            ),
             _header("Nexus-Shop", "The shop's name; none: the installation itself"),
         ],
         "requestBody": {

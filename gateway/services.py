@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gateway.domains import Domains
 from gateway.edge import Edge
+from gateway.neighbours import Neighbours
 from gateway.problems import away
 from gateway.pulse import Pulse
 from gateway.registrations import Registrations
@@ -107,7 +108,9 @@ class Services:
             feed = ChangeFeed(database)
             await self.registrations.start(database, feed)
             self.domains.start(database, feed)
+            hosts = Neighbours(dispatcher.neighbours, database)
             self._beating = [
+                asyncio.create_task(hosts.run()),
                 asyncio.create_task(Pulse(self.settings, database).run()),
                 asyncio.create_task(Edge(self.settings, database, self.domains).run()),
             ]

@@ -1,6 +1,7 @@
 """One run of an invocation: from what was claimed to how it ended."""
 
 import asyncio
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,12 +10,13 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_json
 
 from runtime.context import Context, Platform, Shop
-from runtime.errors import Cancel, LeaseLost, Snooze
-from runtime.event import EVENT_LIMIT_BYTES, Event
+from runtime.errors import Cancel, LeaseLost, NewerEvent, Snooze
+from runtime.event import EVENT_LIMIT_BYTES, Event, decode
 from runtime.function import Function
 from runtime.logs import Log, where
 from runtime.policy import Steer, Supersede
 from runtime.time_limits import TimeLimits
+from state.admission import LATE
 from state.dispatch import Asked
 from state.errors import DatabaseAway
 from state.ids import public_id
@@ -27,6 +29,9 @@ CRASHES_AT_MOST = 3
 AWAY_SECONDS = 1.0
 FORGIVING_SECONDS = 600.0
 """That Postgres is away is no failed attempt while the invocation is younger than this."""
+NEWER_SECONDS = (1.0, 3.0)
+NEWER_PATIENCE_SECONDS = 86_400.0
+"""Versions live side by side while a deploy goes on, and not much longer."""
 
 SUPERSEDED = "superseded by a newer event"
 BY_REQUEST, DRAINING, LOST = "cancelled by request", "handed back", "not ours any more"
@@ -121,6 +126,8 @@ class Attempt:
             return self.stopped()
         except DatabaseAway as error:
             return self.unlucky(error)
+        except NewerEvent as error:
+            return self._left_to_newer(error)
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # a handler may even raise SystemExit
@@ -138,7 +145,7 @@ class Attempt:
     def too_late(self) -> Finish:
         """Return the end of one that was claimed after its deadline."""
         deadline = self.function.policy.deadline
-        return self._finish(CANCELLED, f"not started: {deadline:g} s after it was due had passed")
+        return self._finish(CANCELLED, LATE.format(f"{deadline:g}"))
 
     def fail(self, message: str) -> Finish:
         """Return a failed end in place of one that could not be stored."""
@@ -170,8 +177,7 @@ class Attempt:
         return self._finish(RETRY, reason, cause="crash", delay_seconds=4.0**self.claimed.crashes)
 
     def _event(self, text: str) -> Event:
-        event_type: type[Event] = self.function.event_type
-        return event_type.model_validate_json(text)
+        return decode(self.function.event_type, text)
 
     def _done(self, result: Any) -> Finish:
         try:
@@ -211,6 +217,24 @@ class Attempt:
             where=where(error),
         )
         return self._finish(SNOOZE, _reason(error), delay_seconds=AWAY_SECONDS)
+
+    def _left_to_newer(self, error: NewerEvent) -> Finish:
+        """Leave an event of a newer version to a worker that knows it: no attempt is counted.
+
+        Not for ever: a version that no longer knows a field of an old event looks the same.
+        """
+        age_seconds = (datetime.now(UTC) - self.claimed.created_at).total_seconds()
+        if age_seconds > NEWER_PATIENCE_SECONDS:
+            return self._failed("error", str(error))
+        log.info(
+            "an event of a newer version waits for a worker that knows it",
+            id=public_id(self.claimed.id),
+            function=self.function.name,
+        )
+        seconds = random.uniform(*NEWER_SECONDS)  # noqa: S311 - jitter: who looks first changes
+        finish = self._finish(SNOOZE, str(error), delay_seconds=seconds)
+        finish.for_others = True
+        return finish
 
     def _failed(self, cause: str, reason: str, error: BaseException | None = None) -> Finish:
         retry = self.function.policy.retry

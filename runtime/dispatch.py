@@ -14,6 +14,7 @@ from runtime.intake import Intake
 from runtime.line import PATIENCE_SECONDS, WAKE_AT_MOST, Line, dsn_of
 from runtime.logs import Log
 from runtime.numbered import NumberedRegistry
+from runtime.placement import neighbours
 from runtime.registry import Registry
 from runtime.replays import Replay, Replayed, replay
 from runtime.replies import Outcome, Replies
@@ -53,7 +54,10 @@ class Dispatcher:
         self._replies = replies
         self._batcher: Batcher[Asked, Stored] = Batcher(self._flush, FLUSH_AT_MOST)
         redis_url = settings.redis_url
-        self._ringer = Ringer(redis_url.get_secret_value() if redis_url else None)
+        elsewhere = neighbours(settings, numbered.registry)
+        self.neighbours = set(elsewhere.values())
+        """Other hosts that run functions of ours."""
+        self._ringer = Ringer(redis_url.get_secret_value() if redis_url else None, elsewhere)
         self._names = {number: name for name, number in numbered.numbers.items()}
         self._line = Line(dsn_of(settings), "nexus dispatch", roles=database.roles)
         self.intake = Intake(settings, numbered, self._ringer, roles=database.roles)
@@ -67,7 +71,7 @@ class Dispatcher:
         """Connect to Postgres and learn the functions' numbers.
 
         Raises:
-            ConfigurationError: POSTGRES_DSN is not set.
+            ConfigurationError: POSTGRES_DSN is not set, or the token for another host.
             ServerAway: Postgres does not answer.
         """
         try:
@@ -148,6 +152,10 @@ class Dispatcher:
         """Store many events; each is durable, and events of one lane keep their order."""
         stored = await self._put([self._numbered.ask(event, tenant=tenant) for event in events])
         return [one.id for one in stored]
+
+    def ring(self, name: str, count: int) -> None:
+        """Ring for work that another host has stored. Nobody waits for it."""
+        self._ringer.ring(name, count)
 
     async def outcome(self, invocation_id: int, timeout_seconds: float) -> Outcome | None:
         """Return how an invocation ended; None: not within that time.

@@ -5,6 +5,7 @@ RuntimeFault
   DeclarationError       a function is declared wrongly (fails at import)
   UnknownFunction        nobody declared that name
   InvalidEvent           the data does not fit the function's event
+    NewerEvent           it has fields that this version does not know
   EventTooLarge          the event is over one megabyte
   KeyConflict            an idempotency key was used for something else
   ServerAway             Postgres (or another needed server) does not answer (exit code 69)
@@ -49,6 +50,10 @@ class InvalidEvent(RuntimeFault):
         super().__init__(message)
         self.problems = problems or []
         """One entry per wrong field: `{"field": "name", "message": "…"}`."""
+
+
+class NewerEvent(InvalidEvent):
+    """The event has fields that this version does not know."""
 
 
 class EventTooLarge(RuntimeFault):

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, PydanticSerializationError
 
-from runtime.errors import EventTooLarge, InvalidEvent
+from runtime.errors import EventTooLarge, InvalidEvent, NewerEvent
 
 EVENT_LIMIT_BYTES = 1_000_000
 
@@ -49,15 +49,33 @@ def validate(event_type: type[Event], data: Any) -> Event:
     try:
         return event_type.model_validate(data)
     except ValidationError as error:
-        known = list(event_type.model_fields)
-        problems = [
-            {"field": ".".join(map(str, item["loc"])), "message": _message(item, known)}
-            for item in error.errors(include_url=False, include_input=False)
-        ]
-        text = "; ".join(f"{p['field'] or 'event'}: {p['message']}" for p in problems)
-        raise InvalidEvent(
-            f"{event_type.__name__} does not accept this: {text}", problems
-        ) from None
+        raise _invalid(event_type, error) from None
+
+
+def decode(event_type: type[Event], text: str) -> Event:
+    """Turn the JSON text that was stored into an event.
+
+    Raises:
+        NewerEvent: it has fields that are unknown here: another version has stored it.
+        InvalidEvent: as `validate`.
+    """
+    try:
+        return event_type.model_validate_json(text)
+    except ValidationError as error:
+        found = _invalid(event_type, error)
+        if any(item["type"] == "extra_forbidden" for item in error.errors(include_url=False)):
+            raise NewerEvent(str(found), found.problems) from None
+        raise found from None
+
+
+def _invalid(event_type: type[Event], error: ValidationError) -> InvalidEvent:
+    known = list(event_type.model_fields)
+    problems = [
+        {"field": ".".join(map(str, item["loc"])), "message": _message(item, known)}
+        for item in error.errors(include_url=False, include_input=False)
+    ]
+    text = "; ".join(f"{p['field'] or 'event'}: {p['message']}" for p in problems)
+    return InvalidEvent(f"{event_type.__name__} does not accept this: {text}", problems)
 
 
 def _message(item: ErrorDetails, known: list[str]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 
 from runtime.attempt import Attempt
-from runtime.event import Event
+from runtime.event import Event, decode
 from runtime.steps import patiently
 from state.database import Database
 from state.work import Line, newer_than
@@ -48,7 +48,7 @@ class AttemptInbox:
             found = (await patiently(self._newer))[:most]
             self._check()
             event_type = self._attempt.function.event_type
-            events: list[Event] = [event_type.model_validate_json(text) for _, text in found]
+            events: list[Event] = [decode(event_type, text) for _, text in found]
             self._attempt.taken += [number for number, _ in found]
         return events
 

@@ -1,7 +1,7 @@
 """A registry whose functions have their numbers in the database."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -47,7 +47,7 @@ class NumberedRegistry:
                 )
         return cls(registry, await number_functions(connection, declared))
 
-    def served(self, only: tuple[str, ...] = ()) -> Iterator[tuple[int, Function[Any]]]:
+    def served(self, only: Sequence[str] = ()) -> Iterator[tuple[int, Function[Any]]]:
         """Give functions with every number under which their work may be stored.
 
         Args:

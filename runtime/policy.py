@@ -7,6 +7,8 @@ from typing import ClassVar, Literal, TypedDict
 from runtime.errors import DeclarationError
 from runtime.trigger import Trigger
 
+SERVICES = ("agent", "whatsapp", "tiendanube")
+"""What may run on another host as a whole; `<NAME>_SERVICE_URL` says where."""
 MAXIMUM_TIMEOUT_SECONDS = 300
 MAXIMUM_DEADLINE_SECONDS = 2_592_000
 MAXIMUM_HEAD_START_SECONDS = 86_400
@@ -153,6 +155,7 @@ class PolicyOptions(TypedDict, total=False):
     isolation: Literal["task", "process"] | Process
     trigger: Trigger | tuple[Trigger, ...]
     aliases: tuple[str, ...]
+    service: Literal["agent", "whatsapp", "tiendanube"]
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,8 @@ class Policy:
     trigger: tuple[Trigger, ...] = ()
     aliases: tuple[str, ...] = ()
     """Former names, so that invocations in flight still find the function after a rename."""
+    service: Literal["agent", "whatsapp", "tiendanube"] | None = None
+    """Runs on the host that `<SERVICE>_SERVICE_URL` names, where that is set. None: always here."""
 
     def fields(self) -> list[str]:
         """Return the names of fields of the event that this policy needs."""
@@ -193,6 +198,8 @@ class Policy:
                 f"deadline={self.deadline}: above 0 and up to {MAXIMUM_DEADLINE_SECONDS} s"
                 " (30 days); leave it out if work is never too late"
             )
+        if self.service is not None and self.service not in SERVICES:
+            raise DeclarationError(f"service={self.service!r}: one of {', '.join(SERVICES)}")
         if self.concurrency < 1:
             raise DeclarationError(f"concurrency={self.concurrency}: at least 1")
         if self.isolation not in ("task", "process") and not isinstance(self.isolation, Process):

@@ -60,6 +60,8 @@ class Pool:
         """Called when there is something to do; set by the turn loops."""
         self.streamed: Callable[[Attempt], None] = lambda _: None
         """Called when the outcome of an attempt that emitted is stored; set by the runner."""
+        self.born: Callable[[list[Asked]], None] = lambda _: None
+        """Called with events that were stored with an outcome and that others serve; likewise."""
 
     def look(self, fns: Iterable[int]) -> None:
         """Look at these functions' work in the next turn."""
@@ -136,9 +138,11 @@ class Pool:
             if finish.children:
                 # What is due at once was stored later than this turn's time of looking.
                 self.expect(finish.children)
+                if others := [one for one in finish.children if one.fn not in self.served]:
+                    self.born(others)
             if attempt.stream is not None and finish.kind in (DONE, DEAD, CANCELLED):
                 self.streamed(attempt)
-            if finish.delay_seconds:
+            if finish.delay_seconds and not finish.for_others:
                 loop = asyncio.get_running_loop()
                 loop.call_later(
                     finish.delay_seconds + LATE_SECONDS, self.look, [attempt.claimed.fn]

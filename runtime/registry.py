@@ -62,6 +62,10 @@ class Registry:
             raise UnknownFunction(f"no function {name!r}{suggest(name, list(self.functions))}")
         return found
 
+    def former(self, name: str) -> Function[Any] | None:
+        """Return the function that has this name or had it; None: there is none."""
+        return self.functions.get(self._aliases.get(name, name))
+
     def of_event(self, event: Event) -> Function[Any]:
         """Return the function that takes this event."""
         found = self._by_event.get(type(event))

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
@@ -9,6 +11,9 @@ from redis.backoff import NoBackoff
 
 from runtime.bell import LISTED_AT_MOST, job_id, queue_key
 from runtime.logs import Log
+
+if TYPE_CHECKING:
+    from runtime.neighbour import Neighbour
 
 log = Log("ringer")
 
@@ -21,8 +26,14 @@ RETRY_SECONDS = 1.0
 class Ringer:
     """One connection on which rings of a whole flush leave together."""
 
-    def __init__(self, url: str | None) -> None:
-        """Create it; without a `url` nothing rings, and workers find work by looking."""
+    def __init__(self, url: str | None, elsewhere: "Mapping[str, Neighbour] | None" = None) -> None:
+        """Create it.
+
+        Args:
+            url: of Redis; None: nothing rings here, and workers find work by looking.
+            elsewhere: functions whose bell is another host's; closed with this.
+        """
+        self._elsewhere = elsewhere or {}
         self._client = open_redis(url) if url else None
         self._ring: Counter[str] = Counter()
         self._answered: Counter[str] = Counter()
@@ -33,6 +44,9 @@ class Ringer:
 
     def ring(self, name: str, count: int = 1) -> None:
         """Say that a function has `count` more invocations."""
+        if self._elsewhere and (other := self._elsewhere.get(name)) is not None:
+            other.ring(name, count)
+            return
         self._ring[name] += count
         self._start()
 
@@ -49,6 +63,7 @@ class Ringer:
 
     async def aclose(self) -> None:
         """Send what is left, within a second, and close."""
+        await asyncio.gather(*(other.aclose() for other in set(self._elsewhere.values())))
         if self._later is not None:
             self._later.cancel()
             self._tidy()

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import random
 import time
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
@@ -68,6 +69,7 @@ class Runner:
         self.code = 0
         self.pool = Pool(served, self._attempt, 1 if solo else None)
         self.pool.streamed = services.emitter.ended
+        self.pool.born = lambda asked: ring(services, asked)
         self.turns = Turns(
             self.pool,
             dsn_of(settings),
@@ -236,7 +238,8 @@ class Runner:
         orphaned = Orphaned()
         before: set[str] = set()
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            # Not in step with other workers: else the same one would be first at everything.
+            await asyncio.sleep(LOOK_SECONDS * random.uniform(0.95, 1.05))  # noqa: S311 - jitter
             for name in before & self._rung:  # rang a second ago, and there was nothing
                 self._services.ringer.clear(name)
                 self._rung.discard(name)

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -196,6 +197,22 @@ class Settings(BaseModel):
         alias="NEXUS_INTAKE_PROBE_URL",
         description="Address that shows whether webhooks can reach us; none: /healthz of Caddy.",
     )
+    agent_service_url: str | None = Field(
+        None,
+        alias="AGENT_SERVICE_URL",
+        description="Private door of another Nexus host (same `POSTGRES_DSN`) that runs `agent_run`"
+        " in place of this one: `http://10.0.0.7:8081`.",
+    )
+    whatsapp_service_url: str | None = Field(
+        None,
+        alias="WHATSAPP_SERVICE_URL",
+        description="The same for `message_send`.",
+    )
+    tiendanube_service_url: str | None = Field(
+        None,
+        alias="TIENDANUBE_SERVICE_URL",
+        description="The same for functions that work with Tienda Nube.",
+    )
     functions: str = Field(
         "functions",
         alias="NEXUS_FUNCTIONS",
@@ -261,6 +278,11 @@ class Settings(BaseModel):
     def _with_scheme(cls, value: str | None) -> str | None:
         return value if value is None or "://" in value else f"http://{value}"  # a host:port
 
+    @field_validator("agent_service_url", "whatsapp_service_url", "tiendanube_service_url")
+    @classmethod
+    def _host(cls, value: str | None) -> str | None:
+        return None if value is None else checked_host(value)
+
     @property
     def production(self) -> bool:
         """Whether guessing and making secrets is forbidden."""
@@ -292,7 +314,8 @@ def load_settings(environ: Mapping[str, str], *, keyless: bool = False) -> Setti
         settings = Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigurationError(f"{first['loc'][0]}: {first['msg']}") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"{first['loc'][0]}: {said}") from None
     excused = _embedded(settings.embedded or "")
     missing = [name for name in REQUIRED_IN_PRODUCTION if name not in values.keys() | excused]
     if settings.production and missing and not keyless:
@@ -301,6 +324,27 @@ def load_settings(environ: Mapping[str, str], *, keyless: bool = False) -> Setti
             " nothing is made up in production"
         )
     return settings
+
+
+def checked_host(url: str) -> str:
+    """Return the address of another Nexus host, without a slash at its end.
+
+    Raises:
+        ValueError: it is none that a bell can be sent to. The address is not repeated: it may hold
+            a password.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError("not an address; write for instance http://10.0.0.7:8081") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError("not an http(s) address; write for instance http://10.0.0.7:8081")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("no user and no password in it: INTERNAL_API_TOKEN is what opens the door")
+    if parts.query or parts.fragment or parts.path.strip("/") or " " in url:
+        raise ValueError("scheme, host and port alone; write for instance http://10.0.0.7:8081")
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _embedded(text: str) -> frozenset[str]:

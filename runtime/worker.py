@@ -23,6 +23,7 @@ from runtime.line import dsn_of
 from runtime.listener import Listener
 from runtime.logs import Log
 from runtime.numbered import NumberedRegistry
+from runtime.placement import neighbours, served_here
 from runtime.platform import Services, ring
 from runtime.registry import Registry
 from runtime.ringer import Ringer
@@ -57,11 +58,12 @@ async def work(
     Args:
         settings: of this process.
         registry: all functions.
-        only: names of those to serve; none: all.
+        only: names of those to serve; none: all that no other host runs.
         clock: also start cron functions at their times.
         quarantine: run only suspects of a crash, one at a time, and end when there are none.
 
     Raises:
+        ConfigurationError: another host runs what is asked for.
         ServerAway: Postgres does not answer.
         UnknownFunction: in `only`.
     """
@@ -81,6 +83,8 @@ async def _work(
 ) -> int:
     """Put the parts together and run them; `closing` closes them, the last one first."""
     dsn = dsn_of(settings)
+    here = served_here(settings, registry, only)
+    elsewhere = neighbours(settings, registry)
     database = await _opened(dsn, quarantine)
     closing.push_async_callback(database.aclose)
     try:
@@ -93,9 +97,9 @@ async def _work(
     await check_keys(settings, database)
     if not database.roles:
         log.warning("this server forbids roles: only the queries keep shops apart")
-    served = dict(numbered.served(only))
+    served = dict(numbered.served(here))
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
-    ringer = Ringer(redis_url)
+    ringer = Ringer(redis_url, elsewhere)
     closing.push_async_callback(ringer.aclose)
     lease = Lease(
         dsn,
@@ -147,6 +151,8 @@ async def _work(
     names = sorted({function.name for function in served.values()})
     spare_what_stays()
     log.info("worker started", worker=number, functions=len(names), quarantine=quarantine)
+    if elsewhere:
+        log.info("other hosts run some functions", functions=",".join(sorted(elsewhere)))
     code = await runner.run(background)
     log.info("worker stopped", worker=number)
     return code

@@ -53,6 +53,8 @@ class Finish:
     """Events it dispatched: stored with its outcome, or not at all."""
     others: "list[Finish]" = field(default_factory=list)
     """Ends of other events of its lane, stored in the same commit."""
+    for_others: bool = False
+    """Other workers should find it first: this one does not look just when it is due."""
 
 
 class Wanted(NamedTuple):

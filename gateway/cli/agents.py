@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gateway.cli.command import Command
+from gateway.cli.command import Command, WrongUsage
 from gateway.cli.connect import open_database, shop_of
 from gateway.cli.environment import settings_here
 from gateway.cli.output import local_time, print_json, print_table, safe
 from gateway.cli.secret import read_secret
-from runtime.errors import ConfigurationError
 from runtime.keys import ring_of
 from state.agents import Profile, forget_model_key, profiles, put_model_key, set_agent
 
@@ -71,7 +70,7 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return 0
     values, key = (_values(args), _key(args)) if args.action == "set" else ({}, None)
     if args.action == "set" and not values and key is None and KEY not in args.unset:
-        raise ConfigurationError("nothing to set; see `nexus agents --help`")
+        raise WrongUsage("nothing to set; see `nexus agents --help`")
     one = asyncio.run(_one(args, environ, values, key))
     if args.json:
         print_json(one._asdict())
@@ -116,7 +115,7 @@ def _values(args: argparse.Namespace) -> dict[str, str | int | None]:
         if number is None:
             continue
         if not least <= number <= most:
-            raise ConfigurationError(f"--{name} is {least} to {most:,}, not {number:,}")
+            raise WrongUsage(f"--{name} is {least} to {most:,}, not {number:,}")
         given[field] = number
     return given
 
@@ -125,9 +124,9 @@ def _text(option: str, text: str, limit: int) -> str:
     text = text.strip()
     if not text:
         what = option.removeprefix("--").removesuffix("-file")
-        raise ConfigurationError(f"{option} is empty; to go back: --unset {what}")
+        raise WrongUsage(f"{option} is empty; to go back: --unset {what}")
     if len(text) > limit or "\0" in text:
-        raise ConfigurationError(f"{option} is text of at most {limit:,} characters")
+        raise WrongUsage(f"{option} is text of at most {limit:,} characters")
     return text
 
 
@@ -139,7 +138,7 @@ def _address(text: str) -> str:
     except ValueError:
         usable = False
     if not usable or not text.isprintable() or parts.username or parts.query or parts.fragment:
-        raise ConfigurationError(
+        raise WrongUsage(
             "--base-url is an address such as https://models.example/v1, without a password"
         )
     return text.rstrip("/")
@@ -151,20 +150,20 @@ def _file(name: str) -> str:
     try:
         return Path(name).read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{name} is no text in UTF-8") from None
+        raise WrongUsage(f"{name} is no text in UTF-8") from None
     except OSError as error:
-        raise ConfigurationError(f"{name}: {error.strerror}") from None
+        raise WrongUsage(f"{name}: {error.strerror}") from None
 
 
 def _key(args: argparse.Namespace) -> str | None:
     if args.model_key_file is None:
         return None
     if KEY in args.unset:
-        raise ConfigurationError(f"--model-key-file and --unset {KEY}: which of them?")
+        raise WrongUsage(f"--model-key-file and --unset {KEY}: which of them?")
     file = None if args.model_key_file == "-" else args.model_key_file
     key = read_secret("key of the model", file)
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigurationError("the key of the model is one word of plain letters")
+        raise WrongUsage("the key of the model is one word of plain letters")
     return key
 
 

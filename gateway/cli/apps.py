@@ -6,12 +6,11 @@ import re
 import secrets
 from collections.abc import Mapping
 
-from gateway.cli.command import Command
+from gateway.cli.command import Command, Refused, WrongUsage
 from gateway.cli.connect import open_database
 from gateway.cli.environment import settings_here
 from gateway.cli.output import print_json, print_table
 from gateway.cli.secret import read_secret
-from runtime.errors import ConfigurationError
 from runtime.keys import ring_of
 from runtime.registry import load_registry
 from runtime.settings import Settings
@@ -42,15 +41,18 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if args.action == "list":
         return _show(asyncio.run(_list(environ)), settings, args.json)
     if not args.name or not NAME.fullmatch(args.name) or args.name == TAKEN:
-        raise ConfigurationError(
+        raise WrongUsage(
             "an app's name has small letters, digits and hyphens, e.g. meta; `sandbox` is taken"
         )
     if args.action == "remove":
         gone = asyncio.run(_remove(args.name, environ))
-        print(f"{args.name} is {'removed' if gone else 'not registered'}")
+        if args.json:
+            print_json({"name": args.name, "removed": gone})
+        else:
+            print(f"{args.name} is {'removed' if gone else 'not registered'}")
         return 0 if gone else 1
     if args.provider not in (known := providers(settings)):
-        raise ConfigurationError(
+        raise WrongUsage(
             f"no function has a Webhook({args.provider!r}); there are: {', '.join(known) or 'none'}"
         )
     secret = read_secret("app secret", args.secret_file)
@@ -129,7 +131,7 @@ async def _add(
         try:
             return await add_app(connection, args.name, provider=args.provider)
         except LookupError as error:
-            raise ConfigurationError(str(error)) from None
+            raise Refused(str(error)) from None
 
 
 async def _remove(name: str, environ: Mapping[str, str]) -> bool:

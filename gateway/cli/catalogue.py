@@ -5,11 +5,10 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway.cli.command import Command
+from gateway.cli.command import Command, WrongUsage
 from gateway.cli.connect import open_database, shop_of
 from gateway.cli.knowledge import show
 from gateway.cli.reading import Given, follow, read_file
-from runtime.errors import ConfigurationError
 from state.sources import CATALOGUE, sources
 
 FUNCTION = "catalogue_import"
@@ -26,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """List, or import."""
     if args.action == "import" and not args.file:
-        raise ConfigurationError("which file? nexus catalogue import FILE")
+        raise WrongUsage("which file? nexus catalogue import FILE")
     return asyncio.run(_run(args, environ))
 
 

@@ -6,12 +6,11 @@ import re
 import sys
 from collections.abc import Mapping
 
-from gateway.cli.command import Command
+from gateway.cli.command import Command, Refused, WrongUsage
 from gateway.cli.connect import open_database, shop_of
 from gateway.cli.environment import settings_here
 from gateway.cli.output import print_json, print_table
 from gateway.cli.secret import read_secret
-from runtime.errors import ConfigurationError
 from runtime.keys import ring_of
 from runtime.settings import OPENAI
 from state.agents import profiles
@@ -58,10 +57,10 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if args.action == "add":
         _check(args)
     elif args.action != "list" and args.id is None:
-        raise ConfigurationError(f"which channel? nexus channels {args.action} ID")
+        raise WrongUsage(f"which channel? nexus channels {args.action} ID")
     least, most = QUIET_SECONDS
     if args.action == "quiet" and not (args.seconds is not None and least <= args.seconds <= most):
-        raise ConfigurationError(f"--seconds is missing, or not {least:g} to {most:g}")
+        raise WrongUsage(f"--seconds is missing, or not {least:g} to {most:g}")
     found = asyncio.run(_run(args, environ))
     if args.action == "add" and not asyncio.run(_has_model(args, environ)):
         print(NO_MODEL, file=sys.stderr)
@@ -88,9 +87,9 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
 def _check(args: argparse.Namespace) -> None:
     for name in ("app", "phone_number_id", "number"):
         if not getattr(args, name):
-            raise ConfigurationError(f"--{name.replace('_', '-')} is missing; see --help")
+            raise WrongUsage(f"--{name.replace('_', '-')} is missing; see --help")
     if not NUMBER_ID.fullmatch(args.phone_number_id):
-        raise ConfigurationError("--phone-number-id is digits alone; it is not the phone number")
+        raise WrongUsage("--phone-number-id is digits alone; it is not the phone number")
 
 
 async def _run(args: argparse.Namespace, environ: Mapping[str, str]) -> list[Channel]:
@@ -99,6 +98,10 @@ async def _run(args: argparse.Namespace, environ: Mapping[str, str]) -> list[Cha
         if args.action == "add":
             await _add(args, environ, database, shop.tenant)
         async with database.tenant(shop.tenant) as connection:
+            if args.id is not None and args.id not in {
+                one.channel_id for one in await channels(connection, shop.tenant)
+            }:
+                raise Refused(f"{shop.name} has no channel {args.id}; see `nexus channels`")
             if args.action == "stop":
                 await stop_channel(connection, shop.tenant, args.id, args.reason)
             elif args.action == "resume":
@@ -128,7 +131,7 @@ async def _add(
     token = read_secret("access token", args.token_file)
     async with database.engine() as connection:
         if args.app not in {one.name for one in await apps(connection)}:
-            raise ConfigurationError(f"no app is named {args.app!r}: nexus apps add {args.app}")
+            raise WrongUsage(f"no app is named {args.app!r}: nexus apps add {args.app}")
     async with database.tenant(tenant) as connection:
         try:
             await add_channel(
@@ -140,7 +143,7 @@ async def _add(
                 display=args.number,
             )
         except LookupError as error:
-            raise ConfigurationError(str(error)) from None
+            raise Refused(str(error)) from None
         await put_credential(
             connection,
             ring,

@@ -5,8 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import NoReturn
 
-from gateway.cli.command import Command
-from runtime.errors import ConfigurationError
+from gateway.cli.command import Command, WrongUsage
 from runtime.host.chroma import Chroma
 from runtime.host.errors import HostFault
 from runtime.host.layout import Layout
@@ -28,7 +27,7 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> NoReturn:
     settings = load_settings(environ, keyless=True)
     host, _, port = args.listen.rpartition(":")
     if not host or not port.isdigit():
-        raise ConfigurationError(f"--listen {args.listen!r} is not HOST:PORT, as 0.0.0.0:8000")
+        raise WrongUsage(f"--listen {args.listen!r} is not HOST:PORT, as 0.0.0.0:8000")
     server = Chroma(Layout.at(settings.state_dir).folder("chroma"), int(port), host.strip("[]"))
     server.prepare()
     program = server.program()

@@ -4,16 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from gateway.cli.command import WrongUsage
 from gateway.cli.environment import settings_here
 from runtime.dispatch import Dispatcher
-from runtime.errors import ConfigurationError, RuntimeFault, ServerAway
+from runtime.errors import RuntimeFault, ServerAway
+from runtime.function import suggest
 from runtime.line import dsn_of
 from runtime.registry import load_registry
 from runtime.settings import Settings
 from state.database import Database
 from state.errors import StateFault
 from state.ids import INVOCATION, parse_id
-from state.shops import INSTALLATION, Shop, shop_named
+from state.shops import INSTALLATION, Shop, shop_details, shop_named
 
 DEMO = "demo"
 DEMO_LOOKS, DEMO_LOOK_SECONDS = 50, 0.1
@@ -53,14 +55,14 @@ async def tenant_of(environ: Mapping[str, str], shop: str | None) -> int:
     """Return the number of the shop that was named; none: the installation.
 
     Raises:
-        ConfigurationError: there is no such shop.
+        WrongUsage: there is no such shop.
     """
     if shop is None:
         return INSTALLATION
     async with open_database(environ) as database:
         found = await shop_named(database, shop)
-    if found is None:
-        raise ConfigurationError(f"there is no shop {shop!r}")
+        if found is None:
+            raise await _no_shop(database, shop)
     return found.tenant
 
 
@@ -68,11 +70,11 @@ async def shop_of(environ: Mapping[str, str], name: str | None) -> Shop:
     """Return the shop that was named; none: the demo shop, on a machine of one's own.
 
     Raises:
-        ConfigurationError: there is no such shop, or none was named in production.
+        WrongUsage: there is no such shop, or none was named in production.
     """
     settings = settings_here(environ)
     if name is None and settings.production:
-        raise ConfigurationError("--shop NAME is needed here: this is no demo; see `nexus shops`")
+        raise WrongUsage("--shop NAME is needed here: this is no demo; see `nexus shops`")
     async with open_database(environ) as database:
         found = await shop_named(database, name or DEMO)
         for _ in range(0 if name else DEMO_LOOKS):  # it is opened just after `nexus up` is ready
@@ -80,10 +82,17 @@ async def shop_of(environ: Mapping[str, str], name: str | None) -> Shop:
                 break
             await asyncio.sleep(DEMO_LOOK_SECONDS)
             found = await shop_named(database, DEMO)
-    if found is None or found.tenant == INSTALLATION:
-        known = "; `nexus up` opens it" if name is None else "; see `nexus shops`"
-        raise ConfigurationError(f"there is no shop {name or DEMO!r}{known}")
+        if name is not None and (found is None or found.tenant == INSTALLATION):
+            raise await _no_shop(database, name)
+    if found is None:
+        raise WrongUsage(f"there is no shop {DEMO!r}; `nexus up` opens it")
     return found
+
+
+async def _no_shop(database: Database, name: str) -> WrongUsage:
+    """Say that there is no such shop, with the nearest name."""
+    near = suggest(name, [each.name for each in await shop_details(database)])
+    return WrongUsage(f"there is no shop {name!r}{near}; see `nexus shops`")
 
 
 def number_of(text: str, prefix: str = INVOCATION) -> int:

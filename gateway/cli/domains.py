@@ -5,13 +5,12 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.cli.command import Command
+from gateway.cli.command import Command, Refused, WrongUsage
 from gateway.cli.connect import open_database, shop_of
 from gateway.cli.environment import settings_here, with_running_stack
 from gateway.cli.hosts import record_to_make, refuse_our_own, remedy
 from gateway.cli.output import ago, print_json, print_table
 from gateway.edge import AWAY_SECONDS
-from runtime.errors import ConfigurationError
 from state.database import Database
 from state.domains import Domain, add_domain, domains, remove_domain, seconds_since_reached
 from state.rules.domain_names import parse_domain, shown
@@ -45,10 +44,12 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if args.action == "list":
         _show(asyncio.run(_list(args, environ)), args.json)
         return 0
+    if args.name is None:
+        raise WrongUsage(f"a domain is missing: nexus domains {args.action} www.tienda.com")
     try:
-        name = parse_domain(args.name or "")
+        name = parse_domain(args.name)
     except ValueError as error:
-        raise ConfigurationError(str(error)) from None
+        raise WrongUsage(str(error)) from None
     if args.action == "remove":
         gone = asyncio.run(_remove(args, name, environ))
         return _removed(args, name, gone)
@@ -117,7 +118,7 @@ async def _add(args: argparse.Namespace, name: str, environ: Mapping[str, str]) 
             try:
                 added = await add_domain(connection, shop.tenant, name, actor=ACTOR)
             except LookupError as other:
-                raise ConfigurationError(
+                raise Refused(
                     f"{shown(name)} cannot be added: another shop has {shown(str(other))};"
                     " see `nexus domains`"
                 ) from None

@@ -55,6 +55,7 @@ def _describe(function: Function[Any]) -> dict[str, Any]:
         "timeout_seconds": policy.timeout,
         "attempts": policy.retry.attempts,
         "lane": policy.lane,
+        "service": policy.service,
         "concurrency": policy.concurrency,
         "isolation": "task" if policy.process is None else "process",
         "process": None if policy.process is None else asdict(policy.process),

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from runtime.errors import ConfigurationError
+from gateway.cli.command import WrongUsage
 from runtime.host.caddy import known_hosts, own_hosts
 from runtime.settings import Settings
 from state.rules.domain_names import above, is_apex, is_wildcard, shown
@@ -13,7 +13,7 @@ def refuse_our_own(name: str, settings: Settings, environ: Mapping[str, str]) ->
     """Refuse what this installation itself is reached by.
 
     Raises:
-        ConfigurationError: it is one of our hosts, or a wildcard over one.
+        WrongUsage: it is one of our hosts, or a wildcard over one.
     """
     own = {host.lower() for hosts in own_hosts(settings, environ) for host in hosts}
     patterns = [*known_hosts(settings, environ)]
@@ -21,7 +21,7 @@ def refuse_our_own(name: str, settings: Settings, environ: Mapping[str, str]) ->
     covered = {host for host in own if is_wildcard(name) and above(host) == above(name)}
     if name in own or covered or any(_fits(pattern.strip("`"), name) for pattern in patterns):
         which = ", ".join(sorted(covered)) or shown(name)
-        raise ConfigurationError(
+        raise WrongUsage(
             f"{which} is this installation itself, for all shops; give the shop another name"
         )
 

@@ -7,12 +7,11 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from gateway.cli.command import Command
+from gateway.cli.command import Command, Refused, WrongUsage
 from gateway.cli.connect import open_database
 from gateway.cli.environment import settings_here
 from gateway.cli.output import local_time, print_json, print_table
 from gateway.cli.progress import Progress
-from runtime.errors import ConfigurationError
 from runtime.host.keys import keep, kept_here
 from runtime.host.layout import Layout
 from runtime.keys import ring_of
@@ -50,9 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Show, make, rotate, retire or verify."""
     if (args.action == "retire") != (args.key is not None):
-        raise ConfigurationError("a key's id goes with retire: nexus keys retire KEY_ID")
+        raise WrongUsage("a key's id goes with retire: nexus keys retire KEY_ID")
     if args.batch < 1:
-        raise ConfigurationError("--batch needs a number from 1 on")
+        raise WrongUsage("--batch needs a number from 1 on")
     settings = settings_here(environ)
     if args.action == "new":
         return _new(settings, args)
@@ -124,10 +123,13 @@ def _new(settings: Settings, args: argparse.Namespace) -> int:
     if args.install:
         layout = Layout.at(settings.state_dir)
         keep(layout, "encryption_key", f"{entry},{_kept(layout)}")
-        print(
-            f"Key {kid} is first in this machine's ring now. Stop Nexus, start it again, then:"
-            " nexus keys rotate"
-        )
+        if args.json:
+            print_json({"key": kid, "installed": True})
+        else:
+            print(
+                f"Key {kid} is first in this machine's ring now. Stop Nexus, start it again, then:"
+                " nexus keys rotate"
+            )
     elif args.json:
         print_json({"key": kid, "entry": entry})
     else:
@@ -185,34 +187,46 @@ async def _retire(
 ) -> int:
     kid = ring.named(args.key)
     if kid is None:
-        raise ConfigurationError(f"the ring has no key {args.key!r}; see nexus keys")
+        raise Refused(f"the ring has no key {args.key!r}; see nexus keys")
     if kid == ring.first:
-        raise ConfigurationError(f"{kid} seals: put another key before it first; nexus keys new")
-    if left := needing(uses, ring, kid):
-        print(f"{left} credentials still need key {kid}. First: nexus keys rotate")
-        return 1
+        raise Refused(f"{kid} seals: put another key before it first; nexus keys new")
+    left = needing(uses, ring, kid)
     backups = [one for one in kept if needs(one, ring, kid)]
-    if backups and not args.backups_gone:
+    free = not left and (args.backups_gone or not backups)
+    if free and not args.dry_run:
+        await _let_go(database, settings, kid, backups, install=args.install)
+    if args.json:
+        document = {"key": kid, "retired": free and not args.dry_run, "credentials": left}
+        print_json({**document, "backups": [one.file for one in backups]})
+    elif left:
+        print(f"{left} credentials still need key {kid}. First: nexus keys rotate")
+    elif not free:
         print(f"{len(backups)} back-ups need key {kid}: without it, their credentials stay sealed.")
         for one in backups[:SHOWN]:
             print(f"  {local_time(one.made_at)}  {one.file}")
         print(f"Delete them, or keep the key; then: nexus keys retire {kid} --backups-gone")
-        return 1
-    if args.dry_run:
+    elif args.dry_run:
         print(f"No credential needs key {kid}.")
-        return 0
+    else:
+        if args.install:
+            print(f"Key {kid} left this machine's ring; the next start is without it.")
+        else:
+            print(f"No credential needs key {kid}: take it out of ENCRYPTION_KEY.")
+        print("Keep it for as long as you keep copies of older back-ups somewhere else.")
+    return 0 if free else 1
+
+
+async def _let_go(
+    database: Database, settings: Settings, kid: str, backups: list[Kept], *, install: bool
+) -> None:
+    """Note that nothing needs a key any more, and take it out of this machine's ring if asked."""
     async with database.engine() as connection, connection.transaction():
         await call_gone(connection, backups)
         detail = {"backups_gone": len(backups)}
         await record(connection, actor=ACTOR, action="keys.retire", subject=kid, detail=detail)
-    if args.install:
+    if install:
         layout = Layout.at(settings.state_dir)
         keep(layout, "encryption_key", without(_kept(layout), kid))
-        print(f"Key {kid} left this machine's ring; the next start is without it.")
-    else:
-        print(f"No credential needs key {kid}: take it out of ENCRYPTION_KEY.")
-    print("Keep it for as long as you keep copies of older back-ups somewhere else.")
-    return 0
 
 
 async def _verify(database: Database, ring: KeyRing, args: argparse.Namespace) -> int:
@@ -235,7 +249,7 @@ async def _verify(database: Database, ring: KeyRing, args: argparse.Namespace) -
 def _kept(layout: Layout) -> str:
     found = kept_here(layout, "encryption_key")
     if found is None:
-        raise ConfigurationError(
+        raise WrongUsage(
             "--install is for the ring that `nexus up` made on this machine, and there is none:"
             " change ENCRYPTION_KEY where you set it"
         )

@@ -6,11 +6,11 @@ import mimetypes
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway.cli.command import Command
+from gateway.cli.command import Command, WrongUsage
 from gateway.cli.connect import open_database, open_dispatcher, shop_of
 from gateway.cli.output import ago, print_json, print_table
 from gateway.cli.reading import Given, follow, read_file
-from runtime.errors import ConfigurationError
+from state.ids import public_id
 from state.sources import DOCUMENT, Source, remove_source, sources
 
 ACTIONS = ("list", "add", "remove", "rebuild")
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """List, add, remove; or make the vectors anew."""
     if args.action in ("add", "remove") and not args.files:
-        raise ConfigurationError(f"which files? nexus knowledge {args.action} FILE…")
+        raise WrongUsage(f"which files? nexus knowledge {args.action} FILE…")
     return asyncio.run(_run(args, environ))
 
 
@@ -39,8 +39,13 @@ async def _run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return await follow(environ, shop, DOCUMENT, FUNCTION, files, as_json=args.json)
     if args.action == "rebuild":
         async with open_dispatcher(environ) as dispatcher:
-            await dispatcher.dispatch_named(REBUILD, {"everything": True}, tenant=shop.tenant)
-        print("The vectors are made anew; until then, search is by words alone.")
+            receipt = await dispatcher.dispatch_named(
+                REBUILD, {"everything": True}, tenant=shop.tenant
+            )
+        if args.json:
+            print_json({"shop": shop.name, "invocation": public_id(receipt.id)})
+        else:
+            print("The vectors are made anew; until then, search is by words alone.")
         return 0
     async with open_database(environ) as database, database.tenant(shop.tenant) as connection:
         if args.action == "remove":
@@ -48,8 +53,12 @@ async def _run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
                 await remove_source(connection, shop.tenant, DOCUMENT, Path(one).name)
                 for one in args.files
             ]
-            for name, there in zip(args.files, gone, strict=True):
-                print(f"{name}: {'removed' if there else 'was not there'}")
+            answers = list(zip(args.files, gone, strict=True))
+            if args.json:
+                print_json([{"name": name, "removed": there} for name, there in answers])
+            else:
+                for name, there in answers:
+                    print(f"{name}: {'removed' if there else 'was not there'}")
             return 0 if all(gone) else 1
         found = await sources(connection, shop.tenant, DOCUMENT)
     show(found, args.json, "No documents yet. Add some: nexus knowledge add envios.md faq.pdf")

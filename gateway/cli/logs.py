@@ -8,8 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from gateway.cli.command import Command
+from gateway.cli.command import Command, WrongUsage
 from runtime.errors import ServerAway
+from runtime.function import suggest
 from runtime.host.journal import parsed, readable
 from runtime.host.layout import Layout
 from runtime.settings import load_settings
@@ -30,10 +31,13 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     layout = Layout.at(load_settings(environ).state_dir)
     folder = layout.root / "logs"
     files = [folder / f"{name}.log" for name in args.name] or sorted(folder.glob("*.log"))
-    missing = [file.stem for file in files if not file.exists()]
-    if missing or not files:
-        what = f"no log of {', '.join(missing)}" if missing else "no logs yet"
-        raise ServerAway(f"{what} in {folder}")
+    known = [file.stem for file in sorted(folder.glob("*.log"))]
+    if not known:
+        raise ServerAway(f"no logs yet in {folder}")
+    for name in args.name:
+        if name not in known:
+            near = suggest(name, known)
+            raise WrongUsage(f"no log of {name!r} in {folder}{near}; there are: {', '.join(known)}")
     with suppress(KeyboardInterrupt, BrokenPipeError):
         for file in files:
             for line in deque(_lines(file), maxlen=max(args.lines, 0)):

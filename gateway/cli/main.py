@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gateway.cli.command import Command
+from gateway.cli.command import Command, WrongUsage
 from gateway.cli.environment import read_env_file
 from runtime import errors
 from state.errors import DatabaseAway, StateFault
@@ -52,12 +52,14 @@ COMMANDS = {
     "clock": "start cron functions at their times (a Procfile line)",
     "edge": "run Caddy (a Procfile line)",
     "chroma": "run Chroma (where no other server keeps the vectors)",
+    "deploy": "check that this version takes what waits and runs",
     "migrate": "bring the database to this version",
     "doctor": "find where the database differs from its schema, and repair it",
 }
 """Command and summary; the module of the same name is imported only when it runs."""
 
 FAULTS: tuple[tuple[type[Exception], int], ...] = (
+    (WrongUsage, USAGE),
     (errors.ConfigurationError, CONFIGURATION),
     (errors.ServerAway, AWAY),
     (errors.UnknownFunction, USAGE),
@@ -81,7 +83,9 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
         return _complain(f"{name!r} is not a command{hint}", USAGE)
     try:
         command: Command = importlib.import_module(f"gateway.cli.{name}").COMMAND
-        parser = _parser(command)
+        # `nexus bench NAME --help` is a question to that bench.
+        named = len(typed) > 1 and not typed[1].startswith("-")
+        parser = _parser(command, helps=not (command.passes_on and named))
         parsed, unknown = parser.parse_known_args(typed[1:])
         if command.passes_on:
             parsed.options = unknown
@@ -107,13 +111,14 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {**read_env_file(home / ".env"), **environ}
 
 
-def _parser(command: Command) -> argparse.ArgumentParser:
+def _parser(command: Command, *, helps: bool = True) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"nexus {command.name}",
         description=command.summary,
         epilog=f"example:\n  {command.example}" if command.example else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        add_help=helps,
     )
     command.add_arguments(parser)
     return parser

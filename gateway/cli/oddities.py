@@ -4,10 +4,9 @@ import argparse
 import asyncio
 from collections.abc import Mapping
 
-from gateway.cli.command import Command
+from gateway.cli.command import Command, Refused, WrongUsage
 from gateway.cli.connect import open_database
 from gateway.cli.output import ago, local_time, print_json, print_table, safe
-from runtime.errors import ConfigurationError
 from state.audit import record
 from state.oddities import Oddity, oddities, oddity, raw_part
 
@@ -26,7 +25,7 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """List them, or show one with what was posted."""
     if args.action == "show":
         if args.id is None:
-            raise ConfigurationError("which oddity? nexus oddities show ID")
+            raise WrongUsage("which oddity? nexus oddities show ID")
         return _show(args, *asyncio.run(_one(args, environ)))
     found = asyncio.run(_list(args, environ))
     if args.json:
@@ -82,7 +81,7 @@ async def _one(args: argparse.Namespace, environ: Mapping[str, str]) -> tuple[Od
     ):
         found = await oddity(connection, args.id)
         if found is None:
-            raise ConfigurationError(f"there is no oddity {args.id}; see `nexus oddities`")
+            raise Refused(f"there is no oddity {args.id}; see `nexus oddities`")
         await record(connection, actor="cli", action="oddity.show", subject=str(found.oddity_id))
         return found, await raw_part(connection, found)
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.cli.command import Refused, WrongUsage
 from gateway.cli.connect import open_database, open_dispatcher
 from gateway.cli.output import print_json, safe
 from gateway.cli.progress import Progress
 from runtime.dispatch import Dispatcher
-from runtime.errors import ConfigurationError
 from state.database import Database
 from state.shops import Shop
 from state.sources import FAILED, READY, Source, give_source, source
@@ -34,12 +34,12 @@ def read_file(name: str) -> bytes:
     """Return what is in a file.
 
     Raises:
-        ConfigurationError: it cannot be read.
+        WrongUsage: it cannot be read.
     """
     try:
         return Path(name).read_bytes()
     except OSError as error:
-        raise ConfigurationError(f"{name}: {error.strerror}") from None
+        raise WrongUsage(f"{name}: {error.strerror}") from None
 
 
 async def follow(
@@ -82,7 +82,7 @@ async def _give(
                 connection, shop.tenant, kind, file.name, file.media_type, file.body
             )
         except ValueError as error:
-            raise ConfigurationError(str(error)) from None
+            raise WrongUsage(str(error)) from None
     if new or one.state not in (READY, FAILED):
         # Should we die before this: giving the file again asks again, for it is not READY yet.
         await dispatcher.dispatch_named(
@@ -100,7 +100,7 @@ async def _until_read(database: Database, shop: Shop, source_id: int, *, quiet: 
         async with database.tenant(shop.tenant) as connection:
             one = await source(connection, shop.tenant, source_id)
         if one is None:
-            raise ConfigurationError("the file was removed meanwhile")
+            raise Refused("the file was removed meanwhile")
         progress = progress or Progress(one.name, shown=not quiet)
         progress.at(one.done, one.total or 0)
         if one.state in (READY, FAILED) or loop.time() > until:

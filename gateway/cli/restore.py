@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.cli.backup import BackupRefused, in_words, refusing, told
-from gateway.cli.command import Command
+from gateway.cli.command import Command, WrongUsage
 from gateway.cli.output import print_json
 from gateway.cli.progress import Progress
 from runtime.errors import ConfigurationError
@@ -46,8 +46,11 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Check a back-up and restore it."""
     settings = load_settings(environ)
     stopped_at = None if args.stopped_at is None else _moment(args.stopped_at)
+    path = args.file.expanduser().absolute()
+    if not path.is_file():
+        raise WrongUsage(f"{args.file}: No such file")
     began = time.monotonic()
-    with refusing(), reading(args.file.expanduser().absolute()) as archive:
+    with refusing(), reading(path) as archive:
         check(archive.manifest)
         progress = Progress("checking", shown=not args.json)
         archive.verify(progress.at)
@@ -66,12 +69,10 @@ def _moment(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise ConfigurationError(
-            f"--stopped-at {text!r} is no time like 2026-11-25T06:00"
-        ) from None
+        raise WrongUsage(f"--stopped-at {text!r} is no time like 2026-11-25T06:00") from None
     found = found if found.tzinfo else found.astimezone()  # as this machine's clock shows it
     if found > datetime.now(UTC):
-        raise ConfigurationError(f"--stopped-at {text!r} lies in the future")
+        raise WrongUsage(f"--stopped-at {text!r} lies in the future")
     return found
 
 

@@ -7,7 +7,7 @@ import getpass
 import sys
 from pathlib import Path
 
-from runtime.errors import ConfigurationError
+from gateway.cli.command import WrongUsage
 
 
 def read_secret(what: str, file: str | None) -> str:
@@ -18,17 +18,17 @@ def read_secret(what: str, file: str | None) -> str:
         file: its file; None: ask, or read standard input when nobody sits there.
 
     Raises:
-        ConfigurationError: there is none.
+        WrongUsage: there is none.
     """
     if file is not None:
         try:
             text = Path(file).read_text(encoding="utf-8")
         except OSError as error:
-            raise ConfigurationError(f"{file}: {error.strerror}") from None
+            raise WrongUsage(f"{file}: {error.strerror}") from None
     elif sys.stdin.isatty():
         text = getpass.getpass(f"{what}: ")
     else:
         text = sys.stdin.readline()
     if not text.strip():
-        raise ConfigurationError(f"the {what} is empty")
+        raise WrongUsage(f"the {what} is empty")
     return text.strip()

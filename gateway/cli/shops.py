@@ -6,10 +6,9 @@ import re
 from collections.abc import Mapping
 from zoneinfo import ZoneInfo, available_timezones
 
-from gateway.cli.command import Command
+from gateway.cli.command import Command, WrongUsage
 from gateway.cli.connect import open_database
 from gateway.cli.output import ago, print_json, print_table
-from runtime.errors import ConfigurationError
 from state.shops import ShopDetail, open_shop, shop_details, update_shop
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -58,13 +57,11 @@ def _show(found: list[ShopDetail], as_json: bool) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     if not args.name or not NAME.fullmatch(args.name):
-        raise ConfigurationError(
-            "a shop's name has small letters, digits and hyphens, e.g. pampa-calzados"
-        )
+        raise WrongUsage("a shop's name has small letters, digits and hyphens, e.g. pampa-calzados")
     if args.currency and not re.fullmatch("[A-Z]{3}", args.currency):
-        raise ConfigurationError("--currency is a code of three letters, e.g. ARS or BRL")
+        raise WrongUsage("--currency is a code of three letters, e.g. ARS or BRL")
     if args.zone and args.zone not in available_timezones():
-        raise ConfigurationError(f"--zone: there is no time zone {args.zone!r}")
+        raise WrongUsage(f"--zone: there is no time zone {args.zone!r}")
     if args.zone:
         ZoneInfo(args.zone)
 

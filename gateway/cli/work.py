@@ -4,10 +4,10 @@ import argparse
 import asyncio
 from collections.abc import Mapping
 
-from gateway.cli.command import Command
+from gateway.cli.command import Command, WrongUsage
 from gateway.cli.environment import settings_here
-from runtime.errors import ConfigurationError
 from runtime.logs import configure_logging
+from runtime.placement import served_here
 from runtime.registry import load_registry
 
 
@@ -36,11 +36,11 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     wanted = args.functions
     if args.others:
         if wanted:
-            raise ConfigurationError("name the functions to serve, or those not to: not both")
+            raise WrongUsage("name the functions to serve, or those not to: not both")
         others = {registry.named(name).name for name in args.others}
-        wanted = [each.name for each in registry if each.name not in others]
+        wanted = [name for name in served_here(settings, registry) if name not in others]
         if not wanted:  # which would mean all of them
-            raise ConfigurationError("--except leaves no function to serve")
+            raise WrongUsage("--except leaves no function to serve")
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(
             work(

@@ -18,7 +18,9 @@ from runtime.host.probes import accepts, answers_http, both, holds_lease
 from runtime.host.procfile import direct, read_procfile
 from runtime.host.program import Program
 from runtime.host.stack import Stack, this_moment
+from runtime.placement import placed, services_elsewhere
 from runtime.policy import MAXIMUM_TIMEOUT_SECONDS
+from runtime.registry import load_registry
 from runtime.settings import Settings
 
 LEASE_LOST = 75
@@ -54,6 +56,8 @@ class Plan:
     """What the person should know before it starts."""
     scale_seconds: float
     """The window by which the number of processes is decided."""
+    elsewhere: frozenset[str]
+    """Functions that another host runs: they get no processes here."""
     gateway_socket: socket.socket = field(repr=False)
     """Held here, so that no connection is refused while the gateway is restarted."""
 
@@ -111,8 +115,16 @@ def make_plan(settings: Settings, environ: Mapping[str, str], layout: Layout) ->
         PRODUCTION_LIMITS if settings.production else LOCAL_LIMITS,
         remarks,
         settings.scale_seconds,
+        _elsewhere(settings),
         gateway,
     )
+
+
+def _elsewhere(settings: Settings) -> frozenset[str]:
+    """Return the functions that another host runs; they are imported only if there is one."""
+    if not services_elsewhere(settings):
+        return frozenset()
+    return frozenset(each.function for each in placed(settings, load_registry(settings.functions)))
 
 
 def _processes(

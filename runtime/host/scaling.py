@@ -6,7 +6,7 @@ of that function alone.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from runtime.host.fleet import Fleet
 from runtime.scale import Decision, Scaler
@@ -21,9 +21,16 @@ class Scaling:
     """Looks every two seconds, and changes the fleet."""
 
     def __init__(
-        self, dsn: str, fleet: Fleet, stable_seconds: float, changed: Callable[[], None]
+        self,
+        dsn: str,
+        fleet: Fleet,
+        stable_seconds: float,
+        changed: Callable[[], None],
+        elsewhere: Collection[str] = (),
     ) -> None:
+        """Create it; functions `elsewhere` have their processes on another host."""
         self._dsn, self._fleet, self._changed = dsn, fleet, changed
+        self._elsewhere = elsewhere
         self._scaler = Scaler(stable_seconds)
         self._look_seconds = min(LOOK_SECONDS, stable_seconds / 10)
         self.decisions: list[Decision] = []
@@ -47,7 +54,9 @@ class Scaling:
 
     async def _look(self, database: Database) -> None:
         async with database.engine() as connection:
-            found = await demands(connection)
+            found = [
+                each for each in await demands(connection) if each.function not in self._elsewhere
+            ]
         current = {each.function: 1 + self._fleet.count(each.function) for each in found}
         decisions = self._scaler.decide(found, time.monotonic(), current)
         if decisions != self.decisions:

@@ -45,7 +45,11 @@ class Supervisor:
         self._processes = [keeper_of(program) for program in plan.processes]
         self._fleet = Fleet(plan.worker_of, keeper_of, journal)
         self._scaling = Scaling(
-            plan.stack.environment["POSTGRES_DSN"], self._fleet, plan.scale_seconds, self._tell
+            plan.stack.environment["POSTGRES_DSN"],
+            self._fleet,
+            plan.scale_seconds,
+            self._tell,
+            plan.elsewhere,
         )
 
     async def run(self, when_ready: Callable[[], None]) -> None:

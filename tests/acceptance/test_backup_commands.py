@@ -101,6 +101,7 @@ def test_a_dry_run_tells_what_it_holds_and_changes_nothing(made: Made) -> None:
     assert said.returncode == 0, said.stderr
     assert "messages: 2" in said.stdout
     assert "Nothing was changed" in said.stdout
+    assert said.stdout.count("It holds") == 1
     assert "Keys are missing here" in said.stdout
     assert not state.exists()
 
@@ -127,14 +128,14 @@ def test_the_shop_lives_on_on_a_fresh_machine(made: Made) -> None:
 
 def test_what_is_no_backup_is_refused_in_one_line(made: Made, tmp_path: Path) -> None:
     (tmp_path / "x").write_text("no zip")
-    for arguments, said in (
-        (["restore", str(tmp_path / "x")], "no whole back-up"),
-        (["restore", str(tmp_path / "none")], "No such file"),
-        (["restore", str(made.file), "--stopped-at", "soon"], "is no time like"),
-        (["restore", str(made.file), "--stopped-at", "2999-01-01"], "in the future"),
-        (["backup", str(tmp_path / "none" / "a")], "No such file"),
+    for arguments, code, said in (
+        (["restore", str(tmp_path / "x")], 1, "no whole back-up"),
+        (["restore", str(tmp_path / "none")], 2, "No such file"),
+        (["restore", str(made.file), "--stopped-at", "soon"], 2, "is no time like"),
+        (["restore", str(made.file), "--stopped-at", "2999-01-01"], 2, "in the future"),
+        (["backup", str(tmp_path / "none" / "a")], 1, "No such file"),
     ):
         done = nexus(made, tmp_path / "state", *arguments)
-        assert done.returncode in (1, 78), (arguments, done.stdout)
+        assert done.returncode == code, (arguments, done.stdout)
         assert said in done.stderr, done.stderr
         assert len(done.stderr.splitlines()) == 1

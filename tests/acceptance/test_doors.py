@@ -43,6 +43,7 @@ DOORS = {
     "/api/openapi.json": API,
     "/functions/{name}": INSIDE,
     "/functions/{name}/invocations/{id}": INSIDE,
+    "/internal/bells": INSIDE,
     "/internal/scale": INSIDE,
     "/internal/tls-ask": CADDY,
     "/metrics": INSIDE,
@@ -171,6 +172,7 @@ HIDDEN = [
     "metrics",
     "readyz",
     "internal/x",
+    "internal/bells",
     "internal/scale",
     "internal/tls-ask",
 ]

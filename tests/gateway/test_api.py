@@ -1,6 +1,9 @@
 """What callers of the private function API get."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from state.database import Database
 from state.ids import public_id
@@ -164,3 +167,51 @@ async def test_an_invocation_of_another_function_is_not_found(api: Client) -> No
     assert (await api.get(f"/functions/greet/invocations/{name}")).status_code == 404
     assert (await api.get("/functions/hello/invocations/inv_nonsense")).status_code == 404
     assert (await api.get(f"/functions/hello/invocations/{name}")).status_code == 200
+
+
+@pytest.mark.parametrize("header", ["Nexus-Delay", "Nexus-At"])
+async def test_an_event_may_be_for_later(
+    api: Client, database: Database, worker: None, header: str
+) -> None:
+    at = datetime.now(UTC) + timedelta(hours=2)
+    value = "7200" if header == "Nexus-Delay" else at.isoformat()
+    answer = await api.post("/functions/hello", json={}, headers={header: value})
+    found = await api.get(answer.headers["location"])
+
+    assert answer.status_code == 202, "nobody waits for it unasked"
+    assert found.json()["state"] == "waiting"
+    async with database.engine() as connection:
+        due = await connection.fetchval("SELECT run_at FROM work")
+    assert abs(due - at) < timedelta(seconds=30)
+
+
+async def test_who_wants_to_may_wait_for_what_is_for_later(api: Client, worker: None) -> None:
+    past = {"Nexus-At": "2020-01-01T00:00:00Z", "Prefer": "wait=30"}
+    soon = {"Nexus-Delay": "0.2", "Prefer": "wait=30"}
+
+    assert (await api.post("/functions/hello", json={}, headers=past)).json() == "Hello, world!"
+    assert (await api.post("/functions/hello", json={}, headers=soon)).json() == "Hello, world!"
+
+
+@pytest.mark.parametrize(
+    ("headers", "kind"),
+    [
+        ({"Nexus-Delay": "soon"}, "invalid-delay"),
+        ({"Nexus-Delay": "-1"}, "invalid-delay"),
+        ({"Nexus-Delay": "nan"}, "invalid-delay"),
+        ({"Nexus-Delay": "999999999"}, "invalid-delay"),
+        ({"Nexus-At": "tomorrow"}, "invalid-time"),
+        ({"Nexus-At": "2026-12-24T09:00:00"}, "invalid-time"),
+        ({"Nexus-At": "2026-12-24T09:00:00Z", "Nexus-Delay": "1"}, "two-times"),
+    ],
+)
+async def test_an_unclear_time_is_refused_with_an_example(
+    api: Client, database: Database, headers: dict[str, str], kind: str
+) -> None:
+    answer = await api.post("/functions/hello", json={}, headers=headers)
+
+    assert answer.status_code == 400
+    assert answer.json()["type"] == f"urn:nexus:problem:{kind}"
+    assert "Nexus-" in answer.json()["remedy"]
+    async with database.engine() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM work") == 0

@@ -29,3 +29,10 @@ async def test_an_event_with_required_fields_has_a_required_body(outside: Client
 
     assert paths["/functions/note"]["post"]["requestBody"]["required"] is True
     assert paths["/functions/hello"]["post"]["requestBody"]["required"] is False
+
+
+async def test_the_headers_that_a_call_may_have_are_described(outside: Client) -> None:
+    paths = (await outside.get("/api/openapi.json")).json()["paths"]
+    described = {one["name"] for one in paths["/functions/hello"]["post"]["parameters"]}
+
+    assert described == {"Prefer", "Idempotency-Key", "Nexus-Shop", "Nexus-Delay", "Nexus-At"}

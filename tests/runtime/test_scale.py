@@ -5,12 +5,15 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.host.fleet import Fleet
+from runtime.host.scaling import Scaling as Fleets
 from runtime.registry import Registry
 from runtime.scale import Scaler, desired, needed
 from runtime.settings import Settings
 from state.scaling import Demand, Scaling, declare_scaling, demands
 from tests.runtime.harness import platform as open_platform
 from tests.runtime.harness import working
+from tests.sample.greet import greet
 from tests.sample.labour import Labour, labour
 
 IDLE = Demand("f", 0, 8, 10, waiting=0, running=0, oldest_seconds=0, ended=0, seconds=0)
@@ -98,6 +101,38 @@ async def test_demands_count_what_could_run_now_and_what_runs(settings: Settings
             )
             (found,) = await demands(connection)
             assert (found.waiting, found.running, found.maximum) == (2, 1, 3)
+
+
+async def test_functions_of_another_host_get_no_processes_here(settings: Settings) -> None:
+    asked: list[str] = []
+
+    class Recorded(Fleet):
+        def __init__(self) -> None: ...
+
+        def count(self, function: str) -> int:
+            return 0
+
+        async def set(self, function: str, count: int, reason: str) -> None:
+            asked.append(function)
+
+    assert settings.postgres_dsn is not None
+    dsn = settings.postgres_dsn.get_secret_value()
+    async with (
+        open_platform(settings, Registry([labour, greet], [])) as platform,
+        platform.database.engine() as connection,
+    ):
+        numbers = dict(await connection.fetch("SELECT name, fn FROM function"))
+        declared = [Scaling(numbers[name], name, 2, 3, 1) for name in ("labour", "greet")]
+        await declare_scaling(connection, declared)
+    scaling = Fleets(dsn, Recorded(), 1.0, lambda: None, {"labour"})
+    running = asyncio.create_task(scaling.run())
+    async with asyncio.timeout(15):
+        while not asked:
+            await asyncio.sleep(0.02)
+    running.cancel()
+    await asyncio.wait([running])
+    assert set(asked) == {"greet"}
+    assert [one.function for one in scaling.decisions] == ["greet"]
 
 
 async def test_a_worker_tells_what_its_attempts_took(settings: Settings) -> None:

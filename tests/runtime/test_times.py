@@ -13,6 +13,7 @@ from runtime import Context, Event, Merge, Retry, function
 from runtime.errors import InvalidEvent
 from runtime.registry import Registry
 from runtime.settings import Settings
+from state.admission import late_drops
 from tests.runtime.harness import platform, working
 
 
@@ -114,7 +115,10 @@ async def test_late_work_is_dropped_unstarted_and_says_so(settings: Settings) ->
         outcome = await found.end_of(late.id)
         await found.until(keyed.id, "done")
         assert (await found.invocations.get(delayed.id)).state == "waiting"  # type: ignore[union-attr]
+        async with found.database.engine() as connection:
+            drops = await late_drops(connection)
     assert (outcome.state, ran) == ("cancelled", [3])
+    assert drops == [("prompt", 1)]
     assert outcome.error == "not started: 5 s after it was due had passed"
 
 

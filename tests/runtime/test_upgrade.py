@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,16 @@ from runtime.settings import Settings
 from state import migrate
 from state.channels import open_phone
 from state.database import connect
+from state.ids import parse_id
 from state.shops import open_shop
-from tests.runtime.harness import Platform, platform, until, worker_process
+from tests.runtime.harness import (
+    ROOT,
+    Platform,
+    environment,
+    platform,
+    until,
+    worker_process,
+)
 from tests.sample.greet import Greet
 from tests.sample.note import Note
 
@@ -30,6 +39,21 @@ NEXT = {
     " CREATE INDEX mood_shop ON mood (tenant)",
 }
 """One busy table per file: see CONTRIBUTING.md."""
+
+TOAST = """
+from runtime import Context, Event, function
+
+
+class Toast(Event):
+    name: str
+    book: str | None = None
+{fields}
+
+
+@function(lane="book")
+async def toast(event: Toast, ctx: Context) -> str:
+    return "{answer}"
+"""
 
 
 @pytest.fixture
@@ -156,3 +180,48 @@ async def test_a_worker_leaves_what_it_does_not_know_to_those_who_do(
         async with worker_process(settings, tmp_path):
             assert [(await found.end_of(number)).state for number in new] == ["done"] * 4
     assert [line.split()[0] for line in file.read_text().splitlines()] == ["0", "1", "2"]
+
+
+async def test_an_event_of_a_newer_version_waits_for_a_worker_that_knows_it(
+    settings: Settings, tmp_path: Path
+) -> None:
+    def version(name: str, fields: str) -> dict[str, str]:
+        package = tmp_path / name / "shapes"
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (package / "toast.py").write_text(TOAST.format(fields=fields, answer=name))
+        path = f"{package.parent}:{ROOT}"
+        return {"NEXUS_FUNCTIONS": "shapes", "PYTHONPATH": path, "NEXUS_LOG_FORMAT": "text"}
+
+    old, new = version("old", ""), version("new", "    mood: str = 'glad'")
+    async with (
+        platform(settings, load_registry("functions")) as found,
+        worker_process(settings, tmp_path, **old) as worker,
+    ):
+        first = await invoked(settings, new, "toast", "name=Ana", "book=b", "mood=sad")
+        second = await invoked(settings, old, "toast", "name=Bea", "book=b")
+        third = await invoked(settings, old, "toast", "name=Eva")
+        assert (await found.end_of(third)).result == '"old"'
+        told = "an event of a newer version waits"
+        await until(lambda: worker.log.read_text().count(told) >= 2)
+        waiting = await found.invocations.get(first)
+        assert waiting is not None
+        assert (waiting.errors, waiting.done_at, waiting.failures) == (0, None, [])
+        behind = await found.invocations.get(second)
+        assert behind is not None
+        assert behind.state == "waiting", "order is kept"
+        async with worker_process(settings, tmp_path, **new):  # side by side
+            assert (await found.end_of(first, seconds=120)).result == '"new"'
+            assert (await found.end_of(second)).state == "done"
+        assert "WARNING" not in worker.log.read_text()
+
+
+async def invoked(settings: Settings, version: dict[str, str], *words: str) -> int:
+    """Store an event as a version's own command does; returns its number."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway.cli", "invoke", *words, "--no-wait"),
+        env=environment(settings, "", **version),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    return parse_id(output.decode().strip())

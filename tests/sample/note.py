@@ -15,7 +15,7 @@ class Note(Event):
     seconds: float = 0
 
 
-@function(lane="book")
+@function(lane="book", service="agent")
 async def note(event: Note, ctx: Context) -> None:
     """Append the line once the time is over."""
     await asyncio.sleep(event.seconds)
