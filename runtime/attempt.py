@@ -1,6 +1,7 @@
 """One run of an invocation: from what was claimed to how it ended."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,8 +16,9 @@ from runtime.function import Function
 from runtime.logs import Log, where
 from runtime.policy import Steer, Supersede
 from runtime.time_limits import TimeLimits
+from state.admission import NEVER, SLOT
 from state.dispatch import Asked
-from state.errors import DatabaseAway
+from state.errors import DatabaseAway, StateFault
 from state.ids import public_id
 from state.work import CANCELLED, DEAD, DONE, HANDED_BACK, RETRY, SNOOZE, Claimed, Finish
 
@@ -114,7 +116,7 @@ class Attempt:
         except Snooze as verdict:
             return self._finish(SNOOZE, verdict.reason, delay_seconds=verdict.seconds)
         except LeaseLost:
-            return self._finish(HANDED_BACK, LOST)
+            return self.foreign()
         except asyncio.CancelledError:
             if self.late and self.stop is None:
                 return self._failed("timeout", f"ran longer than {policy.timeout:g} s")
@@ -135,10 +137,27 @@ class Attempt:
         if self.task is not None:
             self.task.cancel("timeout")
 
-    def too_late(self) -> Finish:
-        """Return the end of one that was claimed after its deadline."""
+    def too_late(self, verdict: bytes) -> Finish:
+        """Return the end of one that was claimed after its deadline, or has no slot before it."""
         deadline = self.function.policy.deadline
-        return self._finish(CANCELLED, f"not started: {deadline:g} s after it was due had passed")
+        if verdict == NEVER:
+            reason = f"its rate had no slot within {deadline:g} s after it was due"
+        else:
+            reason = f"{deadline:g} s after it was due had passed"
+        return self._finish(CANCELLED, f"not started: {reason}")
+
+    def waits(self, verdict: bytes, seconds: float) -> Finish:
+        """Return the end of one that may not start yet: no error, and no attempt is counted."""
+        what = "its rate slot" if verdict == SLOT else "a permit"
+        finish = self._finish(SNOOZE, f"waits for {what}", delay_seconds=seconds)
+        finish.since = time.monotonic()
+        for other in finish.others:
+            other.since = finish.since
+        return finish
+
+    def foreign(self) -> Finish:
+        """Return the end of one that is not ours any more."""
+        return self._finish(HANDED_BACK, LOST)
 
     def fail(self, message: str) -> Finish:
         """Return a failed end in place of one that could not be stored."""
@@ -196,8 +215,8 @@ class Attempt:
             return self._failed("error", "the function cancelled its own task")
         return self._finish(HANDED_BACK, self.stop)
 
-    def unlucky(self, error: DatabaseAway) -> Finish:
-        """Postgres was away: the handler is not to blame, so no attempt is counted.
+    def unlucky(self, error: StateFault) -> Finish:
+        """Postgres was away, or refused: the handler is not to blame, so no attempt is counted.
 
         Not for ever: what a handler does wrong with its connection looks the same.
         """
