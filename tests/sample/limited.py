@@ -5,7 +5,7 @@ import asyncio
 from runtime import Concurrency, Context, Event, Rate, Retry, function
 
 RATE = Rate(8, per_seconds=1, key="key", burst=3)
-PERMITS = Concurrency(key="key", per_key=2, fleet=3)
+PERMITS = Concurrency(key="key", per_key=1, fleet=2)
 QUICK = Retry(attempts=20, steps_seconds=(0.01,))
 
 
