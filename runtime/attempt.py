@@ -147,9 +147,12 @@ class Attempt:
         return self._finish(CANCELLED, f"not started: {reason}")
 
     def waits(self, verdict: bytes, seconds: float) -> Finish:
-        """Return the end of one that may not start yet: no error, and no attempt is counted."""
+        """Return the end of one that may not start yet: no error, and no attempt is counted.
+
+        Handed back, not snoozed: a suspect of a crash has not run, and stays one.
+        """
         what = "its rate slot" if verdict == SLOT else "a permit"
-        finish = self._finish(SNOOZE, f"waits for {what}", delay_seconds=seconds)
+        finish = self._finish(HANDED_BACK, f"waits for {what}", delay_seconds=seconds)
         finish.since = time.monotonic()
         for other in finish.others:
             other.since = finish.since

@@ -44,7 +44,7 @@ class Finish:
     body: str | None = None
     """JSON of a done one, else the reason."""
     delay_seconds: float = 0.0
-    """RETRY, SNOOZE: when to run again."""
+    """RETRY, SNOOZE, HANDED_BACK: when to run again."""
     since: float | None = None
     """Clock time (`time.monotonic`) from which the delay counts. None: from when it is stored."""
     cause: str | None = None

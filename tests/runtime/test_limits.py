@@ -212,11 +212,32 @@ async def test_a_killed_worker_frees_its_permits(settings: Settings, tmp_path: P
             async with worker_process(settings, tmp_path):
                 waiting = await found.dispatcher.dispatch(Guarded())
                 await found.zero("SELECT 1 - count(*) FROM permit WHERE worker IS NULL")
+                await found.until(waiting.id, "waiting")  # nobody holds it any more
                 first.kill()
                 await found.until(waiting.id, "done")
                 await found.invocations.cancel(held.id, actor="test")  # it runs again by now
                 await found.zero("SELECT count(*) FROM work")
                 await found.zero(LEFT)
+
+
+async def test_a_suspect_of_a_crash_that_has_to_wait_stays_one(
+    settings: Settings, tmp_path: Path
+) -> None:
+    @function(rate=Rate(1, per_seconds=3600))
+    async def paced(event: Task, ctx: Context) -> None: ...
+
+    registry = Registry([paced], [])
+    async with platform(settings, registry) as found:
+        suspect = await found.dispatcher.dispatch(Task())
+        async with found.database.engine() as connection:
+            await connection.execute("UPDATE work SET suspect = true")
+            await connection.execute(
+                "INSERT INTO rate (fn, tenant, key, served, served_at)"
+                " SELECT fn, 0, 0, 1, clock_timestamp() FROM function"
+            )
+        assert await work(settings, registry, quarantine=True) == 0  # until nothing is due
+        assert await found.value("SELECT suspect FROM work WHERE id = $1", suspect.id)
+        assert await found.value("SELECT count(*) FROM reservation") == 1
 
 
 async def marking(found: Platform) -> None:
@@ -263,7 +284,7 @@ async def test_over_kills_retries_and_cancels_no_limit_is_broken_and_nothing_los
     assert {number for number, state in states.items() if state != "done"} <= cancelled
     assert set(states.values()) <= {"done", "cancelled"}
     judge_rates(events, marks)
-    judge_permits(events, marks, killed[0])
+    judge_permits(events, marks, killed[0], cancelled)
     judge_lanes(events, marks)
 
 
@@ -300,8 +321,10 @@ def judge_rates(events: dict[int, Any], marks: Any) -> None:
             assert within <= RATE.limit
 
 
-def judge_permits(events: dict[int, Any], marks: Any, killed_at: float) -> None:
-    """What has no end was killed: it ran until then at least."""
+def judge_permits(
+    events: dict[int, Any], marks: Any, killed_at: float, cancelled: set[int]
+) -> None:
+    """What has no end was killed, and ran until then at least, or was cancelled as it noted it."""
     ran: list[list[Any]] = []
     running: dict[tuple[int, int], list[Any]] = {}
     for mark in marks:
@@ -309,7 +332,8 @@ def judge_permits(events: dict[int, Any], marks: Any, killed_at: float) -> None:
         if not isinstance(events[mark["id"]], Guarded):
             continue
         if mark["what"] == "begin":
-            running[run] = [mark["id"], mark["at"], killed_at]
+            gone = mark["at"] if mark["id"] in cancelled else killed_at
+            running[run] = [mark["id"], mark["at"], gone]
             ran.append(running[run])
         elif run in running:
             running[run][2] = mark["at"]
