@@ -181,8 +181,7 @@ BEGIN
         RETURN;
     END IF;
     -- An answer that nobody waited for any more may have come after the end.
-    DELETE FROM permit p
-    WHERE p.worker IS NOT NULL AND NOT EXISTS (SELECT FROM work w WHERE w.id = p.id);
+    DELETE FROM permit p WHERE NOT EXISTS (SELECT FROM work w WHERE w.id = p.id);
     SELECT array_agg(g.fn), array_agg(g.tenant), array_agg(g.key) INTO gf, gt, gk
     FROM gate g
     WHERE EXISTS (SELECT FROM permit p WHERE p.fn = g.fn AND p.tenant = g.tenant AND p.key = g.key
