@@ -4,6 +4,7 @@ from runtime.context import Context
 from runtime.errors import Cancel, ChildFailed, Snooze
 from runtime.event import Event
 from runtime.function import Function, function
+from runtime.limits import Concurrency, Rate
 from runtime.policy import Merge, Process, Retry, Scale, Steer, Supersede
 from runtime.trigger import Cron, Webhook
 from runtime.webhook import Delivery
@@ -11,6 +12,7 @@ from runtime.webhook import Delivery
 __all__ = [
     "Cancel",
     "ChildFailed",
+    "Concurrency",
     "Context",
     "Cron",
     "Delivery",
@@ -18,6 +20,7 @@ __all__ = [
     "Function",
     "Merge",
     "Process",
+    "Rate",
     "Retry",
     "Scale",
     "Snooze",

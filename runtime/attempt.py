@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,9 +17,9 @@ from runtime.function import Function
 from runtime.logs import Log, where
 from runtime.policy import Steer, Supersede
 from runtime.time_limits import TimeLimits
-from state.admission import LATE
+from state.admission import NEVER, NO_SLOT, SLOT, TOO_LATE
 from state.dispatch import Asked
-from state.errors import DatabaseAway
+from state.errors import DatabaseAway, StateFault
 from state.ids import public_id
 from state.work import CANCELLED, DEAD, DONE, HANDED_BACK, RETRY, SNOOZE, Claimed, Finish
 
@@ -119,7 +120,7 @@ class Attempt:
         except Snooze as verdict:
             return self._finish(SNOOZE, verdict.reason, delay_seconds=verdict.seconds)
         except LeaseLost:
-            return self._finish(HANDED_BACK, LOST)
+            return self.foreign()
         except asyncio.CancelledError:
             if self.late and self.stop is None:
                 return self._failed("timeout", f"ran longer than {policy.timeout:g} s")
@@ -142,10 +143,27 @@ class Attempt:
         if self.task is not None:
             self.task.cancel("timeout")
 
-    def too_late(self) -> Finish:
-        """Return the end of one that was claimed after its deadline."""
+    def too_late(self, verdict: bytes) -> Finish:
+        """Return the end of one that was claimed after its deadline, or has no slot before it."""
         deadline = self.function.policy.deadline
-        return self._finish(CANCELLED, LATE.format(f"{deadline:g}"))
+        reason = NO_SLOT if verdict == NEVER else TOO_LATE
+        return self._finish(CANCELLED, reason.format(f"{deadline:g}"))
+
+    def waits(self, verdict: bytes, seconds: float) -> Finish:
+        """Return the end of one that may not start yet: no error, and no attempt is counted.
+
+        Handed back, not snoozed: a suspect of a crash has not run, and stays one.
+        """
+        what = "its rate slot" if verdict == SLOT else "a permit"
+        finish = self._finish(HANDED_BACK, f"waits for {what}", delay_seconds=seconds)
+        finish.since = time.monotonic()
+        for other in finish.others:
+            other.since = finish.since
+        return finish
+
+    def foreign(self) -> Finish:
+        """Return the end of one that is not ours any more."""
+        return self._finish(HANDED_BACK, LOST)
 
     def fail(self, message: str) -> Finish:
         """Return a failed end in place of one that could not be stored."""
@@ -202,8 +220,8 @@ class Attempt:
             return self._failed("error", "the function cancelled its own task")
         return self._finish(HANDED_BACK, self.stop)
 
-    def unlucky(self, error: DatabaseAway) -> Finish:
-        """Postgres was away: the handler is not to blame, so no attempt is counted.
+    def unlucky(self, error: StateFault) -> Finish:
+        """Postgres was away, or refused: the handler is not to blame, so no attempt is counted.
 
         Not for ever: what a handler does wrong with its connection looks the same.
         """

@@ -37,6 +37,8 @@ class Function(Generic[E]):
         code = handler.__code__
         self.file, self.line = str(code.co_filename), int(code.co_firstlineno)
         self.namespace = policy.namespace or self.name
+        self.asks = policy.asks
+        """Whether its attempts have to ask before they start; looked at for each of them."""
         _check(self)
 
     def __call__(self, event: E, ctx: "Context") -> Awaitable[Any]:

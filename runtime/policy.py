@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypedDict
 
 from runtime.errors import DeclarationError
+from runtime.limits import Concurrency, Rate
 from runtime.trigger import Trigger
 
 SERVICES = ("agent", "whatsapp", "tiendanube")
@@ -150,7 +151,8 @@ class PolicyOptions(TypedDict, total=False):
     burst: Merge | Supersede | Steer
     deadline: float
     priority: str
-    concurrency: int
+    concurrency: int | Concurrency
+    rate: Rate
     scale: Scale
     isolation: Literal["task", "process"] | Process
     trigger: Trigger | tuple[Trigger, ...]
@@ -174,8 +176,10 @@ class Policy:
     """Seconds after an event was due; later, no attempt of it starts. None: never too late."""
     priority: str | None = None
     """Field of the event: whole seconds of head start over others that are due."""
-    concurrency: int = 200
-    """Attempts at once in one worker process."""
+    concurrency: int | Concurrency = 200
+    """Attempts at once in one worker process; `Concurrency`: by key and in all processes too."""
+    rate: Rate | None = None
+    """How many attempts may start in a time. None: as many as come."""
     scale: Scale = field(default_factory=Scale)
     isolation: Literal["task", "process"] | Process = "task"
     """On the worker's event loop, or in a process of its own. `"process"`: `Process()`."""
@@ -187,7 +191,10 @@ class Policy:
 
     def fields(self) -> list[str]:
         """Return the names of fields of the event that this policy needs."""
-        return [name for name in (self.lane, self.priority) if name is not None]
+        permits = self.permits
+        by_rate = self.rate.key if self.rate else None
+        named = (self.lane, self.priority, permits.key if permits else None, by_rate)
+        return [name for name in named if name is not None]
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
@@ -200,8 +207,7 @@ class Policy:
             )
         if self.service is not None and self.service not in SERVICES:
             raise DeclarationError(f"service={self.service!r}: one of {', '.join(SERVICES)}")
-        if self.concurrency < 1:
-            raise DeclarationError(f"concurrency={self.concurrency}: at least 1")
+        self._check_limits()
         if self.isolation not in ("task", "process") and not isinstance(self.isolation, Process):
             raise DeclarationError(
                 f'isolation={self.isolation!r}: "task", "process" or Process(memory_mb=…)'
@@ -224,6 +230,37 @@ class Policy:
         if self.namespace and not self.lane:
             raise DeclarationError("namespace=… needs lane=…")
 
+    def _check_limits(self) -> None:
+        if self.rate is not None and not isinstance(self.rate, Rate):
+            raise DeclarationError(
+                f"rate={self.rate!r}: did you mean Rate({self.rate}, per_seconds=1)?"
+            )
+        if isinstance(self.concurrency, Concurrency):
+            return
+        if not isinstance(self.concurrency, int):
+            raise DeclarationError(
+                f"concurrency={self.concurrency!r}: a number, or"
+                ' Concurrency(key="field", per_key=1, fleet=50)'
+            )
+        if self.concurrency < 1:
+            raise DeclarationError(f"concurrency={self.concurrency}: at least 1")
+
+    @property
+    def in_process(self) -> int:
+        """Attempts at once in one worker process, as declared."""
+        limit = self.concurrency
+        return limit.process if isinstance(limit, Concurrency) else limit
+
+    @property
+    def permits(self) -> Concurrency | None:
+        """Limits of attempts at once beyond one process; None: there are none."""
+        return self.concurrency if isinstance(self.concurrency, Concurrency) else None
+
+    @property
+    def asks(self) -> bool:
+        """Whether an attempt has to ask before it starts."""
+        return not (self.deadline is None and self.rate is None and self.permits is None)
+
     @property
     def process(self) -> Process | None:
         """Limits of the process in which an attempt runs; None: it is a task of the worker."""
@@ -235,4 +272,4 @@ class Policy:
     def at_once(self) -> int:
         """Attempts at once in one worker process, whatever sets the limit."""
         process = self.process
-        return self.concurrency if process is None else min(self.concurrency, process.processes)
+        return self.in_process if process is None else min(self.in_process, process.processes)

@@ -144,9 +144,7 @@ class Pool:
                 self.streamed(attempt)
             if finish.delay_seconds and not finish.for_others:
                 loop = asyncio.get_running_loop()
-                loop.call_later(
-                    finish.delay_seconds + LATE_SECONDS, self.look, [attempt.claimed.fn]
-                )
+                loop.call_later(finish.due_in() + LATE_SECONDS, self.look, [attempt.claimed.fn])
             if attempt.claimed.lane is not None and _lane_of(attempt.claimed) not in going_on:
                 self._since.pop(_lane_of(attempt.claimed), None)
                 if not finish.keep:

@@ -53,7 +53,7 @@ class Runner:
         self._settings, self._services, self._lease = settings, services, lease
         self._solo = solo
         self._shops = Shops(services.database)
-        self._admission = Admission(services.database)
+        self._admission = Admission(services.database, services.worker, services.numbered.numbers)
         self._limits = TimeLimits()
         self._names = {fn: function.name for fn, function in served.items()}
         self._isolated = Isolated(
@@ -106,6 +106,7 @@ class Runner:
                 task.cancel()
             await asyncio.gather(stopping, turns, *others, return_exceptions=True)
             await self._isolated.aclose()
+            self._admission.close()
             self._lease.pulse = math.inf  # nobody pulses any more, and nothing is blocked
         return self.code
 

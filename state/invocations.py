@@ -34,6 +34,9 @@ class Invocation:
     done_at: datetime | None
     error: str | None
     """Why it ended badly, or failed last."""
+    waits_for: str | None
+    """permit: until as many of its function run as may. slot: of its rate, at `run_at`. None:
+    for neither."""
 
     @property
     def attempts(self) -> int:

@@ -43,6 +43,14 @@ RULES = (
         """,
     ),
     (
+        # A line that nobody waits in says nothing once its last start is out of every window.
+        "rates",
+        "DELETE FROM rate WHERE ctid = ANY (ARRAY(SELECT r.ctid FROM rate r"
+        " WHERE r.served_at < clock_timestamp() - interval '2 days'"
+        " AND NOT EXISTS (SELECT FROM rate_slot v WHERE v.fn = r.fn AND v.tenant = r.tenant"
+        " AND v.key = r.key) LIMIT $1 FOR UPDATE SKIP LOCKED))",
+    ),
+    (
         "invocations",
         """
         WITH old AS MATERIALIZED (

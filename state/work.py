@@ -1,5 +1,6 @@
 """What is owed: claim it, and say how it ended (`state/routines/40_turn.sql`)."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -43,7 +44,9 @@ class Finish:
     body: str | None = None
     """JSON of a done one, else the reason."""
     delay_seconds: float = 0.0
-    """RETRY, SNOOZE: when to run again."""
+    """RETRY, SNOOZE, HANDED_BACK: when to run again."""
+    since: float | None = None
+    """Clock time (`time.monotonic`) from which the delay counts. None: from when it is stored."""
     cause: str | None = None
     """error, timeout, crash: the attempt failed and a row for people is kept. None: it did not."""
     reply_to: int | None = None
@@ -55,6 +58,12 @@ class Finish:
     """Ends of other events of its lane, stored in the same commit."""
     for_others: bool = False
     """Other workers should find it first: this one does not look just when it is due."""
+
+    def due_in(self) -> float:
+        """Return how many seconds from now it may run again."""
+        if self.since is None:
+            return self.delay_seconds
+        return max(0.0, self.delay_seconds - (time.monotonic() - self.since))
 
 
 class Wanted(NamedTuple):
@@ -114,7 +123,7 @@ async def turn(
         [one.tenant for one in finished],
         sparse([one.lane for one in finished]),
         [one.kind for one in finished],
-        sparse([one.delay_seconds or None for one in finished]),
+        sparse([one.due_in() if one.delay_seconds else None for one in finished]),
         sparse([one.body for one in finished]),
         sparse([one.cause for one in finished]),
         sparse([one.attempt if one.cause else None for one in finished]),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from gateway.cli.command import Command
 from gateway.cli.connect import number_of, open_database
-from gateway.cli.invocations import describe
+from gateway.cli.invocations import describe, waits
 from gateway.cli.output import ago, local_time, print_json, safe
 from state.ids import public_id
 from state.invocations import InvocationDetail, Invocations
@@ -48,7 +48,7 @@ def _print(found: InvocationDetail) -> None:
     print(f"{name}  {found.function}  {found.state}")
     lines = [
         ("created", f"{local_time(found.created_at)} ({ago(found.created_at)})"),
-        ("runs", ago(found.run_at) if found.state == "waiting" else ""),
+        ("runs", (waits(found) or ago(found.run_at)) if found.state == "waiting" else ""),
         ("ended", local_time(found.done_at)),
         ("attempts", str(found.attempts)),
         ("event", found.event),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from gateway.cli.command import Command
 from gateway.cli.connect import number_of, open_database, tenant_of
-from gateway.cli.output import ago, print_json, print_table
+from gateway.cli.output import ago, local_time, print_json, print_table
 from state.ids import public_id
 from state.invocations import STATES, Invocation, Invocations
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
                 one.state,
                 one.attempts,
                 ago(one.created_at),
-                one.error,
+                waits(one) or one.error,
             )
             for one in found
         ]
@@ -57,6 +57,15 @@ async def _page(args: argparse.Namespace, environ: Mapping[str, str]) -> list[In
             before=before,
             limit=max(1, min(args.limit, 1000)),
         )
+
+
+def waits(one: Invocation) -> str:
+    """Return what one that is due waits for; empty: for nothing but its time and a worker."""
+    if one.state != "waiting" or one.waits_for is None:
+        return ""
+    if one.waits_for == "permit":
+        return "waits for a permit: as many as may run at once do"
+    return f"waits for its rate slot at {local_time(one.run_at)}"
 
 
 def describe(one: Invocation) -> dict[str, object]:

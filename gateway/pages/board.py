@@ -37,6 +37,8 @@ class Row:
     created_at: datetime
     run_at: datetime | None
     """When it may run, if that is not now."""
+    waits_for: str | None
+    """permit, or slot: of its rate, at `run_at`. None: neither."""
     done_at: datetime | None
     seconds: float | None
     """From asked to ended; None: it has not."""
@@ -149,6 +151,7 @@ class Boards:
             errors=found.errors + found.crashes,
             created_at=found.created_at,
             run_at=found.run_at if later and found.state == "waiting" else None,
+            waits_for=found.waits_for if found.state == "waiting" else None,
             done_at=ended,
             seconds=max(0.0, (ended - found.created_at).total_seconds()) if ended else None,
             error=(found.error or "")[:ERROR_LETTERS] if found.state != "done" else "",

@@ -17,8 +17,15 @@ from state.database import ENGINE, Connection, connect, has_roles
 from state.errors import translated
 from state.migrate import is_migration, ledger, newer_than_we, our_tables
 
-FLEETING = frozenset({"change", "watcher", "session", "worker", "service", "joined"})
-"""Of a running life alone: the feed, who reads it, logins, leases, what workers did, who waits."""
+FLEETING = frozenset(
+    {"change", "watcher", "session", "worker", "service", "joined"}
+    | {"rate", "rate_slot", "gate", "permit"}
+)
+"""Of a running life alone: the feed, who reads it, logins, leases, what workers did, who waits.
+
+So are slots and permits: nobody who holds one lives on, and what waited for one asks again when it
+is due, which work rows say.
+"""
 
 COLUMNS = """
 SELECT c.relname::text AS name, array_agg(a.attname::text ORDER BY a.attnum) AS columns,

@@ -15,7 +15,9 @@ SELECT a.id, a.tenant, f.name AS function,
        a.created_at, w.run_at, o.done_at,
        CASE WHEN o.state IN ('x', 'c') THEN o.result
             ELSE (SELECT e.message FROM failure e WHERE e.id = a.id ORDER BY e.at DESC LIMIT 1) END
-           AS error
+           AS error,
+       CASE WHEN EXISTS (SELECT FROM permit e WHERE e.id = w.id AND e.worker IS NULL) THEN 'permit'
+            WHEN EXISTS (SELECT FROM rate_slot v WHERE v.id = w.id) THEN 'slot' END AS waits_for
 FROM picked p
 JOIN invocation a ON a.id = p.id
 JOIN function f ON f.fn = a.fn

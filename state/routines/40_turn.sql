@@ -324,4 +324,10 @@ BEGIN
     IF cardinality(kt) > 0 THEN
         RETURN QUERY SELECT 'c'::"char", h.* FROM heads(alone, t, kt, kl, ke, kf, kk) h;
     END IF;
+
+    -- Last, so that gates are locked for the commit alone, and lanes that wait are free by now.
+    IF finishing AND (EXISTS (SELECT FROM gate) OR EXISTS (SELECT FROM rate_slot)) THEN
+        PERFORM give_back(closed, ARRAY(SELECT u.id FROM unnest(ids, kinds) u (id, kind)
+                                        WHERE u.kind IN ('d', 'x', 'c') AND u.id = ANY (closed)));
+    END IF;
 END $$;

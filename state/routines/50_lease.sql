@@ -67,6 +67,7 @@ BEGIN
         PERFORM pg_notify('nexus_reply_' || waiting, poison::text);
     END IF;
     PERFORM tell_joined(ARRAY[poison]);
+    PERFORM give_back(ARRAY[poison], ARRAY[poison]);
 END $$;
 
 -- Find the dead. A process that was killed frees its session lock at once; a paused host lets its
@@ -101,6 +102,9 @@ BEGIN
         END LOOP;
     ELSE
         doubtful := 1;
+    END IF;
+    IF EXISTS (SELECT FROM gate) THEN
+        PERFORM tend_gates();
     END IF;
     RETURN NEXT;
 END $$;
