@@ -4,12 +4,13 @@ One run at a time for a shop, and many requests are one run: files that are read
 embed the same rows side by side.
 
 Safe to run twice: vectors are stored under the rows' ids, and only then a row says in which space
-it is. What Chroma lost is made again with `everything`.
+it is. What Chroma lost is made again with `everything`. A space that was left is forgotten whole,
+once every row has its vector in the one of today.
 """
 
 from functions.agents.embedding import embedder_of
 from runtime import Context, Event, Merge, Retry, function
-from state.unplaced import note_placed, unplace_all, unplaced
+from state.unplaced import note_placed, spaces, unplace_all, unplaced
 from state.vectors import PASSAGES, PRODUCTS, vectors_at
 
 BATCH = 200
@@ -37,13 +38,19 @@ async def vectors_rebuild(event: VectorsRebuild, ctx: Context) -> int:
     tenant, embedder = ctx.shop.tenant, embedder_of(ctx.settings)
     vectors, done = vectors_at(ctx.settings.chroma_url), 0
     asked = [event, *(one for one in ctx.merged if isinstance(one, VectorsRebuild))]
+
+    async def known() -> list[str]:
+        async with ctx.reading() as connection:
+            return await spaces(connection, tenant)
+
+    async def unplace() -> None:
+        async with ctx.transaction() as transaction:
+            await unplace_all(transaction.connection, tenant)
+
+    # Steps: a later attempt goes on where this one stopped.
+    former = [one for one in await ctx.step("spaces", known) if one != embedder.name]
     if any(one.everything for one in asked):
-
-        async def unplace() -> None:
-            async with ctx.transaction() as transaction:
-                await unplace_all(transaction.connection, tenant)
-
-        await ctx.step("unplace", unplace)  # a later attempt goes on where this one stopped
+        await ctx.step("unplace", unplace)
     for kind in (PRODUCTS, PASSAGES):
         while True:
             async with ctx.reading() as connection:
@@ -55,4 +62,8 @@ async def vectors_rebuild(event: VectorsRebuild, ctx: Context) -> int:
             async with ctx.transaction() as transaction:
                 await note_placed(transaction.connection, tenant, kind, embedder.name, rows)
             done += len(rows)
+    # Should a space be chosen again, it must not answer for rows that have changed since.
+    for space in former:
+        for kind in (PRODUCTS, PASSAGES):
+            await vectors.forget(tenant, kind, space)
     return done

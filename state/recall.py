@@ -45,46 +45,63 @@ class Passage(NamedTuple):
     """The document's name."""
 
 
+class Matches(NamedTuple):
+    """What shares words with a text; and how far the shop's vectors are, for those who ask both."""
+
+    ids: list[int]
+    """The best first."""
+    waiting: bool
+    """Some rows have no vector in the space: only their words find them."""
+    placed: bool
+    """Some rows have a vector in the space."""
+
+
 async def products_by_words(
-    connection: Connection, tenant: int, text: str, limit: int
-) -> list[int]:
-    """Return ids of published products that share words with a text, the best first."""
-    rows = await connection.fetch(SQL["products_by_words"], tenant, text, limit)
-    return [row["product_id"] for row in rows]
+    connection: Connection, tenant: int, text: str, limit: int, space: str
+) -> Matches:
+    """Return published products that share words with a text."""
+    return Matches(*await connection.fetchrow(SQL["products_by_words"], tenant, text, limit, space))
 
 
 async def passages_by_words(
-    connection: Connection, tenant: int, text: str, limit: int
-) -> list[int]:
-    """Return ids of passages that share words with a text, the best first."""
-    rows = await connection.fetch(SQL["passages_by_words"], tenant, text, limit)
-    return [row["passage_id"] for row in rows]
+    connection: Connection, tenant: int, text: str, limit: int, space: str
+) -> Matches:
+    """Return passages that share words with a text."""
+    return Matches(*await connection.fetchrow(SQL["passages_by_words"], tenant, text, limit, space))
 
 
-async def products(connection: Connection, tenant: int, ids: Sequence[int]) -> list[Product]:
-    """Return products with their variants, in the order of the ids."""
-    found: dict[int, Product] = {}
-    for row in await connection.fetch(SQL["products"], tenant, list(ids)):
+async def products(
+    connection: Connection, tenant: int, ids: Sequence[int], limit: int
+) -> list[Product]:
+    """Return products with their variants, in the order of the ids; none that was taken off."""
+    if not ids:
+        return []
+    found = []
+    for row in await connection.fetch(SQL["products"], tenant, list(ids), limit):
         variants = tuple(
             Variant(json.loads(options), price, offer, stock)
             for options, price, offer, stock in zip(
                 row["options"], row["prices"], row["offers"], row["stocks"], strict=True
             )
         )
-        found[row["product_id"]] = Product(
-            row["product_id"],
-            row["name"],
-            row["description"],
-            row["categories"],
-            row["brand"],
-            row["url"],
-            variants,
+        found.append(
+            Product(
+                row["product_id"],
+                row["name"],
+                row["description"],
+                row["categories"],
+                row["brand"],
+                row["url"],
+                variants,
+            )
         )
-    return [found[one] for one in ids if one in found]
+    return found
 
 
-async def passages(connection: Connection, tenant: int, ids: Sequence[int]) -> list[Passage]:
-    """Return passages, in the order of the ids."""
-    rows = await connection.fetch(SQL["passages"], tenant, list(ids))
-    found = {row["passage_id"]: Passage(*row) for row in rows}
-    return [found[one] for one in ids if one in found]
+async def passages(
+    connection: Connection, tenant: int, ids: Sequence[int], limit: int
+) -> list[Passage]:
+    """Return passages, in the order of the ids; none that was removed."""
+    if not ids:
+        return []
+    return [Passage(*row) for row in await connection.fetch(SQL["passages"], tenant, ids, limit)]

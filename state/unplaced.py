@@ -46,6 +46,16 @@ NOTE = {
 }
 
 
+async def spaces(connection: Connection, tenant: int) -> list[str]:
+    """Return the spaces that a shop's rows have vectors in."""
+    rows = await connection.fetch(
+        "SELECT space FROM product WHERE tenant = $1 AND space IS NOT NULL UNION"
+        " SELECT space FROM passage WHERE tenant = $1 AND space IS NOT NULL ORDER BY space",
+        tenant,
+    )
+    return [row["space"] for row in rows]
+
+
 async def unplaced(
     connection: Connection, tenant: int, kind: str, space: str, limit: int
 ) -> list[Row]:

@@ -43,8 +43,8 @@ class Vectors:
 
     async def nearest(
         self, tenant: int, kind: str, space: str, vector: Sequence[float], limit: int
-    ) -> list[int]:
-        """Return ids of the nearest rows, the nearest first; none where nothing was stored.
+    ) -> list[int] | None:
+        """Return ids of the nearest rows, the nearest first; None: nothing is stored there.
 
         Raises:
             VectorsAway: no answer within 0.4 s.
@@ -53,6 +53,8 @@ class Vectors:
         name = collection_name(tenant, kind, space)
         answer = await self._on(name, "query", asked, ASK_SECONDS)
         ids, distances = (answer.get(name) or [[]] for name in ("ids", "distances"))
+        if not ids[0]:
+            return None
         return [
             int(one) for one, distance in zip(ids[0], distances[0], strict=True) if distance < FAR
         ]

@@ -94,14 +94,22 @@ class RunningStack:
         return [each["pid"] for each in listed if each["pid"]]
 
     def run(
-        self, *arguments: str, timeout: float = 60, settings: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        timeout: float = 60,
+        settings: Mapping[str, str] | None = None,
+        text: str | None = None,
     ) -> "subprocess.CompletedProcess[str]":
-        """Run another command of `nexus` on this stack, as from a second terminal."""
+        """Run another command of `nexus` on this stack, as from a second terminal.
+
+        `text` is what is typed while it runs.
+        """
         joined = {"NEXUS_STATE_DIR": str(self.state), "PYTHONPATH": str(self.home)}
         return subprocess.run(
             [*self.command, *arguments],
             cwd=self.home,
             env={**clean_environment(), **joined, **(settings or {})},
+            input=text,
             capture_output=True,
             text=True,
             timeout=timeout,

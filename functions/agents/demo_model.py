@@ -1,13 +1,15 @@
 """The demo model: no key, no account. It answers from what was recalled alone, and says what it is.
 
-It goes through the same loop, tools and checks as any other model.
+It goes through the same loop, tools and checks as any other model; what recall did not find it
+looks up once, in the shop's own words.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from functions.agents.demo.question import Question
+from functions.agents.demo.question import Question, about
+from functions.agents.demo.topics import PERSON
 from functions.agents.demo.wares import (
     COLOUR_NAMES,
     OFFERED,
@@ -23,7 +25,7 @@ from functions.agents.demo.wares import (
 from functions.agents.demo.wording import SAYS
 from functions.agents.desk import Desk
 from functions.agents.model import Answer, Call, Message
-from functions.agents.tools import HAND_OVER
+from functions.agents.tools import HAND_OVER, SEARCH_KNOWLEDGE, SEARCH_PRODUCTS
 
 PASSAGE_LIMIT = 420
 
@@ -43,37 +45,42 @@ class DemoModel:
         """Return what the script says next."""
         asked = [one["content"] for one in messages if one["role"] == "user"]
         question = Question.of(asked[-1])
-        if question.topic == "person":
-            reason = json.dumps({"reason": "asked for a person", "summary": asked[-1][:200]})
-            call = Call(id="call_0", name=HAND_OVER, arguments=reason)
-            return Answer(calls=[call], finish="tool_calls")
+        if question.topic is PERSON:
+            return _calls(HAND_OVER, reason="asked for a person", summary=asked[-1][:200])
         told = [one["content"] or "" for one in messages if one["role"] == "system"]
-        shown = "\n\n".join(told[1:])  # the first one are our own rules
-        text = self._reply(question, shown)
-        if not any(one["role"] == "assistant" for one in messages):
+        results = [one["content"] for one in messages if one["role"] == "tool"]
+        products, passages = read([*told[1:], *results])  # the first one are our own rules
+        if not results and (look := _look_up(question, passages)):
+            return look
+        text = self._reply(question, products, passages)
+        if not any(one["role"] == "assistant" and one["content"] for one in messages):
             text = f"{text}\n\n{self._says['demo']}"
         return Answer(text=text)
 
-    def _reply(self, question: Question, shown: str) -> str:
+    def _reply(
+        self,
+        question: Question,
+        products: Sequence[dict[str, Any]],
+        passages: Sequence[tuple[str, str]],
+    ) -> str:
         if question.greeting:
             return self._says["hello"].format(shop=self._desk.agent.shop)
         if question.thanks:
             return self._says["thanks"]
-        products, passages = read(shown)
-        if question.topic is not None and passages:
-            return f"{self._passage(question, passages)}\n\n{self._says['more']}"
-        wanted = fitting(question, products)
+        # Of equally good ones the first: recall has put them in their order.
+        best = max(passages, key=question.answered_by, default=None)
+        if question.topic is not None and best and any(question.answered_by(best)):
+            return f"{self._passage(question, best)}\n\n{self._says['more']}"
+        wanted = fitting(question.in_the_shops_words, products)
         if wanted:
-            return self._products(question, wanted)
+            return self._products(question.in_the_shops_words, wanted, question.size)
         if passages and question.shared(" ".join(passages[0])):
-            return f"{self._passage(question, passages)}\n\n{self._says['more']}"
+            return f"{self._passage(question, passages[0])}\n\n{self._says['more']}"
         return self._says["unknown"]
 
-    def _passage(self, question: Question, passages: Sequence[tuple[str, str]]) -> str:
+    def _passage(self, question: Question, passage: tuple[str, str]) -> str:
         """Return the lines of a passage that answer, or the passage."""
-        question = question.in_the_shops_words
-        best = max(passages, key=lambda one: question.shared(" ".join(one)))
-        title, body = best if question.shared(" ".join(best)) else passages[0]
+        title, body = passage
         lines = [line.lstrip("- ").strip() for line in body.splitlines() if line.strip()]
         listed = [line for line in body.splitlines() if line.startswith("- ")]
         exact = [line for line in listed if _has(line, question)]
@@ -90,8 +97,10 @@ class DemoModel:
         cut = text[:PASSAGE_LIMIT]
         return cut[: max(cut.rfind(". ") + 1, cut.rfind("; ") + 1)] or cut
 
-    def _products(self, question: Question, wanted: Sequence[dict[str, Any]]) -> str:
-        size, colour = question.size, question.named(colours(wanted))
+    def _products(
+        self, question: Question, wanted: Sequence[dict[str, Any]], size: str | None
+    ) -> str:
+        colour = question.named(colours(wanted))
         there = [(one, variants_of(one, size, colour)) for one in wanted]
         there = [(one, variants) for one, variants in there if variants]
         if question.cheapest:
@@ -129,6 +138,24 @@ class DemoModel:
         if size is not None and any(option(v, SIZE_NAMES) for v in variants):
             parts.insert(1, says["sizes"].format(sizes=", ".join(sizes(variants))))
         return "• " + ", ".join(parts)
+
+
+def _look_up(question: Question, passages: Sequence[tuple[str, str]]) -> Answer | None:
+    """Return what is to be looked up in the shop's own words; None: recall is enough.
+
+    Whoever asks in other words, or another language, is often not understood by recall.
+    """
+    topic, ours = question.topic, question.in_the_shops_words
+    if topic is not None:
+        if any(about(topic, one) for one in passages):
+            return None
+        return _calls(SEARCH_KNOWLEDGE, query=f"{topic.told} {question.text}")
+    return None if ours is question else _calls(SEARCH_PRODUCTS, query=ours.text)
+
+
+def _calls(name: str, **arguments: str) -> Answer:
+    call = Call(id="call_0", name=name, arguments=json.dumps(arguments, ensure_ascii=False))
+    return Answer(calls=[call], finish="tool_calls")
 
 
 def _has(line: str, question: Question) -> bool:

@@ -11,6 +11,7 @@ from runtime import Context
 from state.recall import Passage, Product, Variant
 from state.rules.money import money
 
+SEARCH_PRODUCTS, SEARCH_KNOWLEDGE = "search_products", "search_knowledge"
 HAND_OVER = "hand_over"
 DESCRIPTION_LIMIT = 300
 
@@ -51,12 +52,12 @@ def _declare(name: str, description: str, properties: Mapping[str, str]) -> dict
 
 TOOLS = (
     _declare(
-        "search_products",
+        SEARCH_PRODUCTS,
         "Find products of the shop with their variants, prices and stock as of now.",
         {"query": "what the shopper looks for: kind of product, colour, size, brand"},
     ),
     _declare(
-        "search_knowledge",
+        SEARCH_KNOWLEDGE,
         "Find what the shop says about shipping, payment, returns, sizes, hours, its store.",
         {"query": "the question"},
     ),
@@ -81,10 +82,10 @@ async def use(ctx: Context, name: str, arguments: str, currency: str) -> str:
     Raises:
         ToolFault: there is no such tool, or its arguments are wrong.
     """
-    if name == "search_products":
+    if name == SEARCH_PRODUCTS:
         found = await recall(ctx, parsed(Search, arguments).query, passage_limit=0)
         return products_text(found.products, currency)
-    if name == "search_knowledge":
+    if name == SEARCH_KNOWLEDGE:
         found = await recall(ctx, parsed(Search, arguments).query, product_limit=0)
         return passages_text(found.passages)
     raise ToolFault(f"there is no tool {name!r}")

@@ -81,16 +81,18 @@ def read(body: bytes) -> Catalogue:
 
 
 def _lines(rows: "csv._reader", found: Catalogue) -> Iterator[tuple[int, list[str]]]:  # type: ignore[name-defined]
+    """Give each row with the line on which it begins: a text may go over several."""
     while True:
+        line = rows.line_num + 1
         try:
             cells = next(rows)
         except StopIteration:
             return
         except csv.Error as error:
-            found.refused.append(Refused(rows.line_num, f"no row of a table: {error}"))
+            found.refused.append(Refused(line, f"no row of a table: {error}"))
             continue
         if any(cell.strip() for cell in cells):
-            yield rows.line_num, cells
+            yield line, cells
 
 
 @dataclass
@@ -140,6 +142,11 @@ def _take(row: _Row, drafts: dict[str, _Draft]) -> None:
     handle = row["handle"]
     if not handle:
         raise ValueError("the identifier (Identificador de URL) is missing")
+    if handle not in drafts:
+        if not row["name"]:
+            raise ValueError("the first row of a product has no name (Nombre)")
+        # Even if this row is refused below: its name stands for the others too.
+        drafts[handle] = _Draft(handle, row)
     variant = NewVariant(
         row.options(),
         row["sku"] or None,
@@ -147,10 +154,6 @@ def _take(row: _Row, drafts: dict[str, _Draft]) -> None:
         _cents(row["offer"], "Precio promocional"),
         _stock(row["stock"]),
     )
-    if handle not in drafts:
-        if not row["name"]:
-            raise ValueError("the first row of a product has no name (Nombre)")
-        drafts[handle] = _Draft(handle, row)
     drafts[handle].variants.append(variant)
 
 

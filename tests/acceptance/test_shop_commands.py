@@ -1,7 +1,6 @@
 """Shops, apps, numbers and files, as an operator types them; and a chat in the terminal."""
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ import httpx2
 import pytest
 
 from tests.providers.webhooks import envelope, signed
-from tests.stacks import RunningStack, clean_environment, running_stack, wait_for
+from tests.stacks import RunningStack, running_stack, wait_for
 
 HEADING = "Identificador de URL;Nombre;Precio;Stock\n"
 
@@ -24,17 +23,7 @@ def stack(servers_folder: Path) -> Iterator[RunningStack]:
 
 def typed(stack: RunningStack, text: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run a command with something on its standard input."""
-    joined = {"NEXUS_STATE_DIR": str(stack.state), "PYTHONPATH": str(stack.home)}
-    return subprocess.run(
-        [*stack.command, *arguments],
-        cwd=stack.home,
-        env={**clean_environment(), **joined, "PATH": os.environ["PATH"]},
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    return stack.run(*arguments, text=text, timeout=90)
 
 
 def test_a_stranger_chats_with_the_demo_shop_at_once(stack: RunningStack) -> None:

@@ -185,6 +185,18 @@ async def test_two_shops_with_the_same_shopper_share_nothing(desk: Desk) -> None
     assert "uno" not in " ".join(str(one["content"]) for one in desk.shown()[1:])
 
 
+async def test_the_model_sees_one_shopper_alone(desk: Desk) -> None:
+    await desk.runs(await desk.writes("mi pedido es el AB-7701, calle Falsa 123"))
+    desk.model.calls(("search_knowledge", {"query": "pedido AB-7701 de " + ANA}))
+    desk.model.says("No lo sé.")
+    await desk.runs(await desk.writes("¿dónde va el pedido AB-7701?", phone="5493415550200"))
+
+    shown = " ".join(str(one["content"]) for one in desk.shown())
+    assert "AB-7701" in shown  # what this one wrote
+    assert "Falsa" not in shown
+    assert ANA not in shown
+
+
 # A person holds the conversation: nothing of the agent goes out any more.
 
 

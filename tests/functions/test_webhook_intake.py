@@ -3,7 +3,7 @@
 import asyncio
 import html
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,13 @@ import pytest
 from functions.agent_run import AgentRun
 from functions.webhook_intake import webhook_intake
 from gateway.app import create_app
+from gateway.sandbox import new_shopper, write
 from runtime import Context, function
 from runtime.registry import Registry
 from runtime.settings import Settings
-from state.channels import add_channel
+from state.channels import add_channel, open_phone
+from state.database import Connection
+from state.inbound import Written, take_messages
 from state.oddities import oddities
 from state.shops import Shop, open_shop
 from tests.gateway.conftest import BEARER, client_of
@@ -150,6 +153,35 @@ async def test_a_message_is_stored_once_for_ever(desk: Desk) -> None:
     await desk.posted(delivery(text("w1")))
     await asyncio.gather(*[desk.posted(delivery(text("w1"), text("w2", "y?"))) for _ in range(5)])
     assert await desk.bodies() == ["hola", "y?"]
+
+
+async def test_a_delivery_whose_reading_fails_is_read_again_whole_and_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed: list[int] = []
+
+    async def failing(connection: Connection, tenant: int, written: Sequence[Written]) -> Any:
+        taken = await take_messages(connection, tenant, written)
+        if not failed:
+            failed.append(await connection.fetchval("SELECT count(*) FROM message"))
+            raise RuntimeError("it ends behind its writes, before they are committed")
+        return taken
+
+    monkeypatch.setattr("functions.webhook_intake.take_messages", failing)
+    await desk.posted(delivery(text("w1", "a"), text("w2", "b")))
+    assert failed == [2]
+    assert await desk.bodies() == ["a", "b"]
+    assert await desk.started() == 1
+
+
+async def test_our_own_phone_posts_what_whatsapp_posts_and_is_read_like_it(desk: Desk) -> None:
+    async with desk.platform.database.tenant(desk.shop.tenant) as connection:
+        await open_phone(connection, desk.shop)
+    await write(desk.platform.dispatcher, desk.shop, new_shopper("Ana"), "hola")
+    await desk.platform.zero("SELECT 1 - count(*) FROM message")
+    assert await desk.bodies() == ["hola"]
+    assert await desk.started() == 1
+    assert await desk.rows("SELECT reason FROM oddity") == []
 
 
 async def test_many_entries_of_one_post_are_all_taken(desk: Desk) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from functions.agents.demo.topics import SIZE, TOPICS, WARES, Topic
 from functions.agents.embedding import STOP, folded
 
 WORD = re.compile(r"[a-z0-9]+(?:/[0-9]+)?")
@@ -13,27 +14,6 @@ NUMBER_SIZE = re.compile(r"(?:2[89]|3\d|4[0-6])")
 MEASURE = re.compile(r"\b\d{2}(?:[.,]\d)?\s*cm\b")
 
 CHEAPEST = "barat economic cheap"
-SYNONYMS = {
-    # what a shop writes of it, in its own words
-    "fault": "fallas garantia",
-    "abroad": "exterior",
-}
-TOPICS = {
-    # the first one that fits; each word stands for all words that begin like it
-    "fault": "roto rota rompi defect fall danad quebrad defeit broken faulty",
-    "abroad": "exterior uruguay chile brasil brazil paraguay bolivia peru mexico colombia espana"
-    " abroad overseas internacional",
-    "person": "persona humano asesor vendedor reclam queja atendente human",
-    "exchange": "cambi devol devuelv garant arrepent troc return",
-    "shipping": "envi manda tarda demor llega seguim despach frete ship",
-    "payment": "pago pagar cuota tarjeta transfer efectivo factura mercado",
-    "store": "horari local abren abiert cierra direccion queda showroom",
-    "wholesale": "mayor revend atacado wholesale",
-    "size": "guia medida mide cintura",
-    "gift": "regalo envolt gift",
-    "original": "original autentic truch",
-    "reserve": "reserv guard aparta",
-}
 GREETINGS = ("hola", "buenas", "buen", "buenos", "hey", "holis", "oi", "ola", "hello", "hi")
 THANKS = ("gracias", "genial", "perfecto", "obrigad", "thanks", "joya", "dale")
 POLITE = ("como", "va", "todo", "muchas", "tardes", "noches")
@@ -42,7 +22,7 @@ COMMON = STOP | set(
         (
             "precio cuesta sale vale cuanto tenes hay talle talles numero color stock queda quedan",
             "disponible algo alguna algun ver mostrame pasame info dia dias tal bien hacen venden",
-            "vende podes puedo",
+            "vende podes puedo posso pode voce voces tem onde fica",
         )
     ).split()
 )
@@ -71,14 +51,11 @@ class Question:
         return " ".join(found[0].replace(".", ",").replace("cm", " cm").split()) if found else None
 
     @cached_property
-    def topic(self) -> str | None:
+    def topic(self) -> Topic | None:
         """What it is about besides products; None: nothing that is known."""
         if self.measure is not None:
-            return "size"
-        for topic, beginnings in TOPICS.items():
-            if any(word.startswith(tuple(beginnings.split())) for word in self.words):
-                return topic
-        return None
+            return SIZE
+        return next((topic for topic in TOPICS if topic.fits(self.words)), None)
 
     @cached_property
     def size(self) -> str | None:
@@ -106,10 +83,11 @@ class Question:
             if word not in COMMON and word not in LETTER_SIZES and not word.isdigit()
         ]
 
-    @property
+    @cached_property
     def in_the_shops_words(self) -> "Question":
-        """The question, with the words that a shop writes of such a topic."""
-        return Question(f"{self.text} {SYNONYMS.get(self.topic or '', '')}".strip())
+        """The question, and beside others' names of wares the shop's own."""
+        ours = [SHOPS[_stem(word)] for word in self.words if _stem(word) in SHOPS]
+        return Question(" ".join([self.text, *ours])) if ours else self
 
     @property
     def greeting(self) -> bool:
@@ -131,13 +109,33 @@ class Question:
 
     def shared(self, text: str) -> int:
         """Return how many words of matter a text has, by their stems."""
-        stems = {_stem(word) for word in WORD.findall(folded(text))}
-        return sum(any(alike(_stem(word), stem) for stem in stems) for word in self.matter)
+        return common(self.matter, text)
+
+    def answered_by(self, passage: tuple[str, str]) -> tuple[bool, int]:
+        """Return how well a passage answers: whether it is on the topic, and words in common."""
+        on_topic = self.topic is not None and about(self.topic, passage)
+        return on_topic, self.shared(" ".join(passage))
 
     def _only(self, beginnings: tuple[str, ...]) -> bool:
         return self.words[0].startswith(beginnings) and not [
             word for word in self.matter if not word.startswith((*beginnings, *POLITE))
         ]
+
+
+def about(topic: Topic, passage: tuple[str, str]) -> bool:
+    """Say whether a passage is about a topic."""
+    told = topic.told.split()
+    return common(told, " ".join(passage)) == len(told)
+
+
+def common(words: Iterable[str], text: str) -> int:
+    """Return how many of the words a text has, by their stems.
+
+    >>> common(["zapatiyas", "lana"], "Zapatillas de cuero")
+    1
+    """
+    stems = {_stem(word) for word in WORD.findall(folded(text))}
+    return sum(any(alike(_stem(word), stem) for stem in stems) for word in words)
 
 
 def alike(one: str, other: str) -> bool:
@@ -157,12 +155,24 @@ def alike(one: str, other: str) -> bool:
 
 
 def _stem(word: str) -> str:
-    """Return a word without what tells one from many, and him from her.
+    """Return a word as it sounds, without what tells one from many, and him from her.
 
     >>> _stem("negras") == _stem("negro"), _stem("camiones") == _stem("camion")
     (True, True)
+    >>> _stem("zapatiyas") == _stem("zapatillas"), _stem("votas") == _stem("botas")
+    (True, True)
     """
+    for letters, sound in SOUNDS:
+        word = letters.sub(sound, word)
     for ending in ("es", "as", "os", "s", "a", "o", "e"):
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             return word[: -len(ending)]
     return word
+
+
+SOUNDS = tuple(
+    (re.compile(letters), sound)
+    for letters, sound in (("ll", "y"), ("v", "b"), ("z|c(?=[ei])", "s"), ("(?<!c)h", ""))
+)
+"""Letters that sound the same from Ushuaia to Caracas, in their order."""
+SHOPS = {_stem(theirs): ours for theirs, ours in WARES.items()}

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from functions.agents.demo.question import Question
@@ -14,12 +14,19 @@ SIZE_NAMES = ("talle", "talla", "tamanho", "size", "numero")
 COLOUR_NAMES = ("color", "cor", "colour")
 
 
-def read(text: str) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
-    """Return products and passages (title, body) in what a model is shown."""
-    rows, *rest = text.split("\n\n# ")
-    products = [json.loads(line) for line in rows.splitlines() if line.startswith('{"name"')]
-    parts = [block.partition("\n") for block in rest]
-    return products, [(title, body) for title, _, body in parts]
+def read(shown: Iterable[str]) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
+    """Return products and passages (title, body) in what a model is shown, each of them once."""
+    products: dict[str, dict[str, Any]] = {}
+    passages: dict[tuple[str, str], None] = {}
+    for text in shown:
+        rows, *rest = f"\n\n{text}".split("\n\n# ")
+        for line in rows.splitlines():
+            if line.startswith('{"name"') and line.endswith("}"):  # a long result is cut off
+                one = json.loads(line)
+                products.setdefault(one["name"], one)
+        for title, _, body in (block.partition("\n") for block in rest):
+            passages.setdefault((title, body))
+    return [*products.values()], [*passages]
 
 
 def fitting(question: Question, products: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

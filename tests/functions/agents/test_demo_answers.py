@@ -53,6 +53,19 @@ ASKED: list[tuple[str, list[str], list[str]]] = [
     ("aceptan tarjeta de credito?", ["Visa"], []),
     ("queria devolver unas botas", ["10 días corridos"], []),
     ("son originales las zapas?", ["originales"], []),
+    ("me llegó roto el pedido", ["garantía", "foto", "persona del equipo"], ["seguimiento"]),
+    ("mandás a rosario? cuanto sale", ["Rosario", "$ 5.800"], ["días hábiles", "$ 3.500"]),
+    ("tenes zapatiyas 38", ["Zapatillas", "talles 38", "$ "], ["Quebracho", "Skate"]),
+    ("quedan zapatillas 38?", ["Zapatillas", "talles 38"], ["Avenida"]),
+    ("onde fica a loja?", ["Avenida Córdoba 4550"], ["lunes"]),
+    ("vocês têm tênis 38?", ["Zapatillas", "talles 38", "$ "], ["Quebracho", "Skate"]),
+    ("tem camiseta preta M?", ["Remera", "talles M", "negro"], ["blanco"]),
+    ("posso trocar o tamanho?", ["30 días", "gratis"], ["10 días"]),
+    ("posso devolver?", ["10 días corridos"], []),
+    ("quanto custa o frete para Rosario?", ["Rosario", "$ 5.800"], ["días hábiles"]),
+    ("puedo pagar en cuotas", ["3 cuotas"], []),
+    ("posso parcelar?", ["3 cuotas"], []),
+    ("tienen garantía?", ["6 meses"], []),
 ]
 
 
