@@ -7,8 +7,10 @@ from runtime.function import Function, function
 from runtime.policy import Merge, Process, Retry, Scale, Steer, Supersede
 from runtime.trigger import Cron, Webhook
 from runtime.webhook import Delivery
+from state.budgets import Budget
 
 __all__ = [
+    "Budget",
     "Cancel",
     "ChildFailed",
     "Context",

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from runtime.event import Event
 from runtime.logs import Log
 from runtime.settings import Settings
+from state.budgets import Budget
 from state.ids import public_id
 from state.keyring import SealedSecret
 
@@ -44,6 +45,19 @@ class Transaction(Protocol):
         Raises:
             ShopForbidden: this invocation belongs to a shop.
         """
+
+
+class Reserved:
+    """Tokens reserved for a call under way."""
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens
+        self.settled: int | None = None
+        """What the call took; None: nobody has said so yet."""
+
+    def settle(self, tokens: int) -> None:
+        """Say what the call took; it may be more than was reserved."""
+        self.settled = tokens
 
 
 class Inbox(Protocol):
@@ -84,6 +98,10 @@ class Platform(Protocol):
     async def call(self, event: Event, name: str | None) -> Any: ...  # noqa: D102
 
     async def emit(self, chunk: Any) -> None: ...  # noqa: D102
+
+    def spending(  # noqa: D102
+        self, call: str, tokens: int, within: Sequence[Budget]
+    ) -> AbstractAsyncContextManager[Reserved]: ...
 
     async def settle(self) -> None: ...  # noqa: D102
 
@@ -237,6 +255,26 @@ class Context:
             LeaseLost: the invocation belongs to another worker by now.
         """
         await self.platform.emit(chunk)
+
+    def spending(
+        self, call: str, *, tokens: int, within: Sequence[Budget]
+    ) -> AbstractAsyncContextManager[Reserved]:
+        """Reserve tokens for a paid call in all these budgets; settle them at the end of the block.
+
+        Take it inside of a step, so that only a call that is really made is paid for. Say with
+        `settle` what the call took: else it counts with what was reserved. When the block fails
+        before that, the reservation stays for the next attempt, and is free once the run ends.
+
+        Args:
+            call: its name within the invocation, as that of a step.
+            tokens: that it takes at most.
+            within: the budgets, each scope once.
+
+        Raises:
+            BudgetSpent: one of them has no room: do not make the call.
+            LeaseLost: the invocation belongs to another worker by now.
+        """
+        return self.platform.spending(call, tokens, within)
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction bound to the shop, and to this attempt still being ours.

@@ -16,6 +16,7 @@ RuntimeFault
   ChildFailed            a child ended as dead or cancelled
   ReplayRefused          an invocation cannot be run again like that
   EmitError              a chunk has no JSON form, or is too large
+  BudgetSpent            a paid call does not fit into what is left of a budget
 Verdict                  raised by a function about itself
   Cancel                 never run this again
   Snooze                 run it again later; not a failed attempt
@@ -102,6 +103,15 @@ class ReplayRefused(RuntimeFault):
 
 class EmitError(RuntimeFault):
     """A chunk has no JSON form, or is too large."""
+
+
+class BudgetSpent(RuntimeFault):
+    """A paid call does not fit into what is left of a budget; it was not made."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"the call does not fit into what is left of the budget of the {scope}")
+        self.scope = scope
+        """run, conversation or day."""
 
 
 class Verdict(Exception):

@@ -37,6 +37,10 @@ class DemoModel:
         self._desk = desk
         self._says = SAYS[desk.agent.language]
 
+    def most_tokens(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> int:
+        """Return 0: it costs nothing."""
+        return 0
+
     async def answer(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], seconds: float
     ) -> Answer:

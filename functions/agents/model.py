@@ -60,6 +60,10 @@ class Model(Protocol):
 
     name: str
 
+    def most_tokens(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> int:
+        """Return how many tokens an answer may take, in and out; 0: it costs nothing."""
+        ...
+
     async def answer(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], seconds: float
     ) -> Answer:

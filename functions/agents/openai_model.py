@@ -7,6 +7,7 @@ index); a stream that was cut raises nothing there. Its retries are off: a retry
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from importlib import import_module
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 OUTPUT_TOKENS = 1500
+BYTES_PER_TOKEN = 3
+"""Of what a model reads, at least: text in our languages has about four, prices and links fewer."""
 _clients: dict[tuple[str, str], AsyncOpenAI] = {}
 
 NO_WAIT = {"insufficient_quota", "billing_hard_limit_reached"}
@@ -32,6 +35,11 @@ class OpenAIModel:
         self._address = address
         self._settings = settings
         self._key = key
+
+    def most_tokens(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> int:
+        """Return an estimate from above; see `Model.most_tokens`."""
+        read = json.dumps([*messages, *tools], ensure_ascii=False)
+        return len(read.encode()) // BYTES_PER_TOKEN + OUTPUT_TOKENS
 
     async def answer(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], seconds: float

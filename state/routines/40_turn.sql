@@ -107,6 +107,10 @@ BEGIN
         PERFORM tell_joined(ARRAY(SELECT u.id FROM unnest(ids, kinds) u (id, kind)
                                   WHERE u.kind IN ('d', 'x', 'c') AND u.id = ANY (closed)));
     END IF;
+    IF EXISTS (SELECT FROM reservation) THEN
+        PERFORM end_reservations(ARRAY(SELECT u.id FROM unnest(ids, kinds) u (id, kind)
+                                       WHERE u.kind IN ('d', 'x', 'c') AND u.id = ANY (closed)));
+    END IF;
     IF EXISTS (SELECT FROM cancellation) THEN
         DELETE FROM cancellation WHERE id = ANY (ids);
     END IF;

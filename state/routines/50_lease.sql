@@ -67,6 +67,7 @@ BEGIN
         PERFORM pg_notify('nexus_reply_' || waiting, poison::text);
     END IF;
     PERFORM tell_joined(ARRAY[poison]);
+    PERFORM end_reservations(ARRAY[poison]);
 END $$;
 
 -- Find the dead. A process that was killed frees its session lock at once; a paused host lets its

@@ -49,6 +49,7 @@ BEGIN
         PERFORM pg_notify('nexus_reply_' || asked.reply_to, target::text);
     END IF;
     PERFORM tell_joined(ARRAY[target]);
+    PERFORM end_reservations(ARRAY[target]);
     RETURN 'cancelled';
 END $$;
 

@@ -47,6 +47,8 @@ class Model:
         """What was wrong with requests that were not strictly right."""
         self.url = ""
         self._key = key
+        self.uses = (20, 5)
+        """What an answer is billed with: tokens in and out."""
         self._next: list[Response | list[Chunk]] = []
         self._thinking: tuple[asyncio.Event, asyncio.Event] | None = None
         self.app = Starlette(
@@ -103,7 +105,7 @@ class Model:
             return found
         self.asked.append(body)
         self.keys.append(request.headers.get("authorization", ""))
-        return StreamingResponse(_events(found), media_type="text/event-stream")
+        return StreamingResponse(_events(found, self.uses), media_type="text/event-stream")
 
 
 def _echo(body: Mapping[str, Any]) -> str:
@@ -168,12 +170,17 @@ def _tool_pieces(calls: Sequence[tuple[str, Any]]) -> list[Chunk]:
     return [*first, *second]
 
 
-async def _events(chunks: Sequence[Chunk]) -> AsyncIterator[str]:
+async def _events(chunks: Sequence[Chunk], uses: tuple[int, int]) -> AsyncIterator[str]:
     common = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
     for chunk in chunks:
         yield f"data: {json.dumps({**common, **chunk})}\n\n"
     if any(choice["finish_reason"] for chunk in chunks for choice in chunk.get("choices", ())):
-        usage = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}
+        read, written = uses
+        usage = {
+            "prompt_tokens": read,
+            "completion_tokens": written,
+            "total_tokens": read + written,
+        }
         yield f"data: {json.dumps({**common, 'choices': [], 'usage': usage})}\n\n"
         yield "data: [DONE]\n\n"
 
