@@ -5,6 +5,7 @@ from runtime.errors import Cancel, ChildFailed, Snooze
 from runtime.event import Event
 from runtime.function import Function, function
 from runtime.policy import Merge, Process, Retry, Scale, Steer, Supersede
+from runtime.providers import Provider
 from runtime.trigger import Cron, Webhook
 from runtime.webhook import Delivery
 from state.budgets import Budget
@@ -20,6 +21,7 @@ __all__ = [
     "Function",
     "Merge",
     "Process",
+    "Provider",
     "Retry",
     "Scale",
     "Snooze",

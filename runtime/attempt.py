@@ -104,6 +104,7 @@ class Attempt:
                 attempt=self.number,
                 epoch=self.claimed.epoch,
                 shop=shop,
+                asked_at=self.claimed.created_at,
                 deadline=deadline,
                 platform=platform,
                 merged=[self._event(text) for text in merged],

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runtime.event import Event
 from runtime.logs import Log
@@ -14,6 +14,9 @@ from runtime.settings import Settings
 from state.budgets import Budget
 from state.ids import public_id
 from state.keyring import SealedSecret
+
+if TYPE_CHECKING:
+    from runtime.providers import Provider
 
 log = Log("attempt")
 
@@ -103,6 +106,15 @@ class Platform(Protocol):
         self, call: str, tokens: int, within: Sequence[Budget]
     ) -> AbstractAsyncContextManager[Reserved]: ...
 
+    def asking(  # noqa: D102
+        self,
+        call: str,
+        provider: "Provider",
+        requests: int,
+        tokens: int,
+        patience_seconds: float | None,
+    ) -> AbstractAsyncContextManager[Reserved]: ...
+
     async def settle(self) -> None: ...  # noqa: D102
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]: ...  # noqa: D102
@@ -129,6 +141,8 @@ class Context:
     """Grows whenever the invocation is claimed: tells runs apart, also those that crashed."""
     shop: Shop | None
     """None: the installation itself."""
+    asked_at: datetime
+    """When the event was dispatched."""
     deadline: float
     """When the attempt is ended, by the loop's clock; see `seconds_left`."""
     platform: Platform
@@ -275,6 +289,35 @@ class Context:
             LeaseLost: the invocation belongs to another worker by now.
         """
         return self.platform.spending(call, tokens, within)
+
+    def asking(
+        self,
+        call: str,
+        provider: "Provider",
+        *,
+        requests: int = 1,
+        tokens: int = 0,
+        patience_seconds: float | None = None,
+    ) -> AbstractAsyncContextManager[Reserved]:
+        """Ask a provider within its limits, and not while it wants a pause.
+
+        Take it inside of a step. When the provider lets the call in later, the attempt ends and
+        begins again then, without a failure: nobody holds a place meanwhile, and others' work goes
+        on. Raise `Throttled` in the block when the provider answers so (429): for as long as it
+        says, nobody asks it under this key.
+
+        Args:
+            call: its name within the invocation, as that of a step.
+            provider: who is asked, and its limits.
+            requests: that the block makes.
+            tokens: that they take at most; `settle` says what it was, as far as it is known.
+            patience_seconds: the longest wait that is of use. None: any.
+
+        Raises:
+            ProviderBusy: the wait would be longer than that: nothing was asked.
+            Snooze: what ends the attempt; let it pass.
+        """
+        return self.platform.asking(call, provider, requests, tokens, patience_seconds)
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction bound to the shop, and to this attempt still being ours.

@@ -16,6 +16,7 @@ from runtime.errors import LeaseLost, ShopForbidden, StepError
 from runtime.event import Event
 from runtime.inbox import AttemptInbox
 from runtime.numbered import NumberedRegistry
+from runtime.providers import Provider, Providers, Wish
 from runtime.ringer import Ringer
 from runtime.settings import Settings
 from runtime.spending import spending
@@ -44,6 +45,7 @@ class Services:
     emitter: Emitter
     worker: int
     calls: Calls
+    providers: Providers
     stepping: set[int] = field(default_factory=set)
     """Functions that used a step in this process."""
 
@@ -155,6 +157,19 @@ class AttemptPlatform:
         self._check()
         services = self._services
         return spending(services.database, services.worker, self._attempt, call, tokens, within)
+
+    def asking(
+        self,
+        call: str,
+        provider: Provider,
+        requests: int,
+        tokens: int,
+        patience_seconds: float | None,
+    ) -> AbstractAsyncContextManager[Reserved]:
+        """Ask a provider within its limits; see `Context.asking`."""
+        self._check()
+        wish = Wish(provider, self._attempt.claimed.id, call, requests, tokens, patience_seconds)
+        return self._services.providers.asking(wish)
 
     async def settle(self) -> None:
         """Wait for what is being stored; see `Steps.settle` and `Emitter.settle`."""

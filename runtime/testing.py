@@ -13,16 +13,17 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic_core import to_json
 
 from runtime.context import Context, Reserved, Shop, Transaction
 from runtime.emitter import chunk_json
-from runtime.errors import CallError, Cancel, ChildFailed, StepError
+from runtime.errors import CallError, Cancel, ChildFailed, Snooze, StepError, Throttled
 from runtime.event import Event, encode, validate
 from runtime.function import Function
+from runtime.providers import Provider
 from runtime.settings import Settings, load_settings
 from state.budgets import Budget
 from state.keyring import SealedSecret
@@ -81,6 +82,7 @@ class Trial:
             attempt=self._attempt,
             epoch=self._attempt,
             shop=self._shop,
+            asked_at=datetime.now(UTC),
             deadline=asyncio.get_running_loop().time() + timeout,
             platform=asked,
             merged=merged,
@@ -179,6 +181,20 @@ class _Asked:
         lent = Reserved(tokens)
         yield lent
         self._trial.spent[call] = tokens if lent.settled is None else lent.settled
+
+    @asynccontextmanager
+    async def asking(
+        self,
+        call: str,
+        provider: Provider,
+        requests: int,
+        tokens: int,
+        patience_seconds: float | None,
+    ) -> AsyncIterator[Reserved]:
+        try:
+            yield Reserved(tokens)
+        except Throttled as throttled:
+            raise Snooze(max(throttled.seconds, 0.001), f"waits for {provider.host}") from None
 
     async def settle(self) -> None:
         """Nothing is under way."""

@@ -38,6 +38,11 @@ RULES = (
         " WHERE day < current_date - 60 LIMIT $1))",
     ),
     (
+        "slots",
+        "DELETE FROM slot WHERE ctid = ANY (ARRAY(SELECT ctid FROM slot"
+        " WHERE at < clock_timestamp() - interval '1 hour' LIMIT $1))",
+    ),
+    (
         "workers",
         """
         WITH old AS MATERIALIZED (

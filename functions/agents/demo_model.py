@@ -24,6 +24,7 @@ from functions.agents.demo.wording import SAYS
 from functions.agents.desk import Desk
 from functions.agents.model import Answer, Call, Message
 from functions.agents.tools import HAND_OVER
+from runtime import Provider
 
 PASSAGE_LIMIT = 420
 
@@ -32,6 +33,7 @@ class DemoModel:
     """A script that reads what it is shown."""
 
     name = "demo"
+    provider: Provider | None = None
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk

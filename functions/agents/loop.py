@@ -20,7 +20,7 @@ from functions.agents.tools import (
     use,
 )
 from runtime import Budget, Context
-from runtime.errors import BudgetSpent
+from runtime.errors import BudgetSpent, ProviderBusy
 from state.budgets import CONVERSATION, DAY, RUN
 from state.rules.receipts import complaint, unsupported
 
@@ -51,6 +51,7 @@ async def turn(ctx: Context, desk: Desk, model: Model) -> Turned:
     Raises:
         ModelAway: the model gave no answer; the runtime tries again.
         ModelRefused: it will not; the text says why.
+        Snooze: its provider lets it be asked later; the steps done are not repeated then.
     """
     turned = Turned(model=model.name)
     question = asked(desk.new)
@@ -74,6 +75,9 @@ async def turn(ctx: Context, desk: Desk, model: Model) -> Turned:
             break
         except BudgetSpent as spent:
             turned.hand_over = _spent(desk, spent.scope)
+            break
+        except ProviderBusy as busy:
+            turned.hand_over = f"{busy}: longer than the agent may take"
             break
         messages.append(answer.message())
         if not answer.calls:
@@ -128,12 +132,18 @@ async def _ask(
     name = f"model:{newest}:{turned.rounds}"
 
     async def call() -> Answer:
-        tokens = model.most_tokens(messages, TOOLS)
-        if not tokens:
+        if model.provider is None:
             return await model.answer(messages, TOOLS, seconds)
-        async with ctx.spending(name, tokens=tokens, within=_budgets(desk)) as spending:
+        tokens = model.most_tokens(messages, TOOLS)
+        waited = (ctx.now() - ctx.asked_at).total_seconds()
+        patience = desk.agent.seconds - waited
+        async with (
+            ctx.asking(name, model.provider, tokens=tokens, patience_seconds=patience) as asking,
+            ctx.spending(name, tokens=tokens, within=_budgets(desk)) as spending,
+        ):
             answered = await model.answer(messages, TOOLS, seconds)
-            spending.settle(answered.input_tokens + answered.output_tokens)
+            for reserved in (asking, spending):
+                reserved.settle(answered.input_tokens + answered.output_tokens)
             return answered
 
     answer = Answer.model_validate(await ctx.step(name, call))

@@ -17,9 +17,14 @@ from state.database import ENGINE, Connection, connect, has_roles
 from state.errors import translated
 from state.migrate import is_migration, ledger, newer_than_we, our_tables
 
-FLEETING = frozenset({"change", "watcher", "session", "worker", "service", "joined", "reservation"})
+FLEETING = frozenset(
+    {
+        *("change", "watcher", "session", "worker", "service", "joined"),
+        *("reservation", "provider", "slot"),
+    }
+)
 """Of a running life alone: the feed, who reads it, logins, leases, what workers did, who waits,
-what calls under way may still spend."""
+what calls under way may still spend, and how much was asked of providers lately."""
 
 COLUMNS = """
 SELECT c.relname::text AS name, array_agg(a.attname::text ORDER BY a.attnum) AS columns,

@@ -43,6 +43,8 @@ class Model:
         """Requests that were answered: what is billed."""
         self.keys: list[str] = []
         """What each of them was authorized by."""
+        self.requests = 0
+        """All of them."""
         self.refused: list[str] = []
         """What was wrong with requests that were not strictly right."""
         self.url = ""
@@ -67,9 +69,12 @@ class Model:
         """Answer the next request with these pieces and nothing else: they may be wrong."""
         self._next.append(list(chunks))
 
-    def fails(self, status: int, code: str) -> None:
-        """Refuse the next request."""
-        self._next.append(_error(status, code, "refused by request"))
+    def fails(self, status: int, code: str, **headers: str) -> None:
+        """Refuse the next request; headers with underscores in place of dashes."""
+        answer = _error(status, code, "refused by request")
+        for name, value in headers.items():
+            answer.headers[name.replace("_", "-")] = value
+        self._next.append(answer)
 
     def answers_a_page(self) -> None:
         """Answer the next request with 200 and a page."""
@@ -87,6 +92,7 @@ class Model:
     async def _complete(self, request: Request) -> Response:
         if self._key is not None and request.headers.get("authorization") != f"Bearer {self._key}":
             return _error(401, "invalid_api_key", "the key is not accepted")
+        self.requests += 1
         try:
             body = await request.json()
         except ClientDisconnect:  # whoever asked was killed
