@@ -53,6 +53,7 @@ class Attempt:
         "stream",
         "taken",
         "task",
+        "tokens",
     )
 
     def __init__(self, claimed: Claimed, function: Function[Any]) -> None:
@@ -74,6 +75,8 @@ class Attempt:
         """Set when a newer event of its lane may be there. None: those do not concern it."""
         self.taken: list[int] = []
         """Ids of newer events of its lane that its handler took; `Steer`."""
+        self.tokens = 0
+        """That its calls have settled so far."""
         self.over = False
         """Its handler has ended; what it left running may do nothing in its name."""
 
@@ -270,6 +273,7 @@ class Attempt:
             delay_seconds=delay_seconds,
             cause=cause,
             reply_to=claimed.reply_to,
+            tokens=self.tokens,
         )
         if claimed.merged or self.taken:
             finish.others = self._others(finish)

@@ -48,6 +48,7 @@ async def spending(
             lent.settle(tokens)
     finally:
         if lent.settled is not None:
+            attempt.tokens += lent.settled
             await _settle(database, claimed.id, call, holder, lent.settled)
 
 
