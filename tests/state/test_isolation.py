@@ -77,6 +77,10 @@ async def test_a_shop_sees_its_own_domains_alone(database: Database) -> None:
         "schedule",
         "cancellation",
         "function",
+        "budget",
+        "reservation",
+        "provider",
+        "slot",
     ],
 )
 async def test_handlers_cannot_read_the_engines_tables(database: Database, table: str) -> None:
