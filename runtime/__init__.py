@@ -6,10 +6,13 @@ from runtime.event import Event
 from runtime.function import Function, function
 from runtime.limits import Concurrency, Rate
 from runtime.policy import Merge, Process, Retry, Scale, Steer, Supersede
+from runtime.providers import Provider
 from runtime.trigger import Cron, Webhook
 from runtime.webhook import Delivery
+from state.budgets import Budget
 
 __all__ = [
+    "Budget",
     "Cancel",
     "ChildFailed",
     "Concurrency",
@@ -20,6 +23,7 @@ __all__ = [
     "Function",
     "Merge",
     "Process",
+    "Provider",
     "Rate",
     "Retry",
     "Scale",

@@ -54,6 +54,7 @@ class Attempt:
         "stream",
         "taken",
         "task",
+        "tokens",
     )
 
     def __init__(self, claimed: Claimed, function: Function[Any]) -> None:
@@ -75,6 +76,8 @@ class Attempt:
         """Set when a newer event of its lane may be there. None: those do not concern it."""
         self.taken: list[int] = []
         """Ids of newer events of its lane that its handler took; `Steer`."""
+        self.tokens = 0
+        """That its calls have settled so far."""
         self.over = False
         """Its handler has ended; what it left running may do nothing in its name."""
 
@@ -105,6 +108,7 @@ class Attempt:
                 attempt=self.number,
                 epoch=self.claimed.epoch,
                 shop=shop,
+                asked_at=self.claimed.created_at,
                 deadline=deadline,
                 platform=platform,
                 merged=[self._event(text) for text in merged],
@@ -287,6 +291,7 @@ class Attempt:
             delay_seconds=delay_seconds,
             cause=cause,
             reply_to=claimed.reply_to,
+            tokens=self.tokens,
         )
         if claimed.merged or self.taken:
             finish.others = self._others(finish)

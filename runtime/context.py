@@ -6,13 +6,17 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runtime.event import Event
 from runtime.logs import Log
 from runtime.settings import Settings
+from state.budgets import Budget
 from state.ids import public_id
 from state.keyring import SealedSecret
+
+if TYPE_CHECKING:
+    from runtime.providers import Provider
 
 log = Log("attempt")
 
@@ -44,6 +48,19 @@ class Transaction(Protocol):
         Raises:
             ShopForbidden: this invocation belongs to a shop.
         """
+
+
+class Reserved:
+    """Tokens reserved for a call under way."""
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens
+        self.settled: int | None = None
+        """What the call took; None: nobody has said so yet."""
+
+    def settle(self, tokens: int) -> None:
+        """Say what the call took; it may be more than was reserved."""
+        self.settled = tokens
 
 
 class Inbox(Protocol):
@@ -85,6 +102,19 @@ class Platform(Protocol):
 
     async def emit(self, chunk: Any) -> None: ...  # noqa: D102
 
+    def spending(  # noqa: D102
+        self, call: str, tokens: int, within: Sequence[Budget]
+    ) -> AbstractAsyncContextManager[Reserved]: ...
+
+    def asking(  # noqa: D102
+        self,
+        call: str,
+        provider: "Provider",
+        requests: int,
+        tokens: int,
+        patience_seconds: float | None,
+    ) -> AbstractAsyncContextManager[Reserved]: ...
+
     async def settle(self) -> None: ...  # noqa: D102
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]: ...  # noqa: D102
@@ -111,6 +141,8 @@ class Context:
     """Grows whenever the invocation is claimed: tells runs apart, also those that crashed."""
     shop: Shop | None
     """None: the installation itself."""
+    asked_at: datetime
+    """When the event was dispatched."""
     deadline: float
     """When the attempt is ended, by the loop's clock; see `seconds_left`."""
     platform: Platform
@@ -237,6 +269,55 @@ class Context:
             LeaseLost: the invocation belongs to another worker by now.
         """
         await self.platform.emit(chunk)
+
+    def spending(
+        self, call: str, *, tokens: int, within: Sequence[Budget]
+    ) -> AbstractAsyncContextManager[Reserved]:
+        """Reserve tokens for a paid call in all these budgets; settle them at the end of the block.
+
+        Take it inside of a step, so that only a call that is really made is paid for. Say with
+        `settle` what the call took: else it counts with what was reserved. When the block fails
+        before that, the reservation stays for the next attempt, and is free once the run ends.
+
+        Args:
+            call: its name within the invocation, as that of a step.
+            tokens: that it takes at most.
+            within: the budgets, each scope once.
+
+        Raises:
+            BudgetSpent: one of them has no room: do not make the call.
+            LeaseLost: the invocation belongs to another worker by now.
+        """
+        return self.platform.spending(call, tokens, within)
+
+    def asking(
+        self,
+        call: str,
+        provider: "Provider",
+        *,
+        requests: int = 1,
+        tokens: int = 0,
+        patience_seconds: float | None = None,
+    ) -> AbstractAsyncContextManager[Reserved]:
+        """Ask a provider within its limits, and not while it wants a pause.
+
+        Take it inside of a step. When the provider lets the call in later, the attempt ends and
+        begins again then, without a failure: nobody holds a place meanwhile, and others' work goes
+        on. Raise `Throttled` in the block when the provider answers so (429): for as long as it
+        says, nobody asks it under this key.
+
+        Args:
+            call: its name within the invocation, as that of a step.
+            provider: who is asked, and its limits.
+            requests: that the block makes.
+            tokens: that they take at most; `settle` says what it was, as far as it is known.
+            patience_seconds: the longest wait that is of use. None: any.
+
+        Raises:
+            ProviderBusy: the wait would be longer than that: nothing was asked.
+            Snooze: what ends the attempt; let it pass.
+        """
+        return self.platform.asking(call, provider, requests, tokens, patience_seconds)
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction bound to the shop, and to this attempt still being ours.

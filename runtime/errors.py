@@ -16,6 +16,9 @@ RuntimeFault
   ChildFailed            a child ended as dead or cancelled
   ReplayRefused          an invocation cannot be run again like that
   EmitError              a chunk has no JSON form, or is too large
+  BudgetSpent            a paid call does not fit into what is left of a budget
+  Throttled              a provider wants not to be asked for a while; raised by who asked it
+  ProviderBusy           a provider lets a call in later than its caller can wait
 Verdict                  raised by a function about itself
   Cancel                 never run this again
   Snooze                 run it again later; not a failed attempt
@@ -102,6 +105,32 @@ class ReplayRefused(RuntimeFault):
 
 class EmitError(RuntimeFault):
     """A chunk has no JSON form, or is too large."""
+
+
+class BudgetSpent(RuntimeFault):
+    """A paid call does not fit into what is left of a budget; it was not made."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"the call does not fit into what is left of the budget of the {scope}")
+        self.scope = scope
+        """run, conversation or day."""
+
+
+class Throttled(RuntimeFault):
+    """A provider wants not to be asked for a while. Raise it inside of `ctx.asking`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"not to be asked for {seconds:g} s")
+        self.seconds = seconds
+
+
+class ProviderBusy(RuntimeFault):
+    """A provider lets a call in later than its caller can wait; it was not made."""
+
+    def __init__(self, host: str, seconds: float) -> None:
+        super().__init__(f"{host} has no room for another {seconds:.1f} s")
+        self.seconds = seconds
+        """Until it has."""
 
 
 class Verdict(Exception):

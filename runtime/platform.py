@@ -10,16 +10,19 @@ from typing import Any
 
 from runtime.attempt import Attempt
 from runtime.calls import Calls
-from runtime.context import Transaction
+from runtime.context import Reserved, Transaction
 from runtime.emitter import Emitter
 from runtime.errors import LeaseLost, ShopForbidden, StepError
 from runtime.event import Event
 from runtime.inbox import AttemptInbox
 from runtime.numbered import NumberedRegistry
+from runtime.providers import Provider, Providers, Wish
 from runtime.ringer import Ringer
 from runtime.settings import Settings
+from runtime.spending import spending
 from runtime.steps import Steps, patiently
 from runtime.vault import Vault
+from state.budgets import Budget
 from state.database import Connection, Database, become
 from state.dispatch import Asked
 from state.errors import WorkLost
@@ -42,6 +45,7 @@ class Services:
     emitter: Emitter
     worker: int
     calls: Calls
+    providers: Providers
     stepping: set[int] = field(default_factory=set)
     """Functions that used a step in this process."""
 
@@ -145,6 +149,27 @@ class AttemptPlatform:
         """Tell who follows; see `Context.emit`."""
         self._check()
         await self._services.emitter.emit(self._attempt, chunk)
+
+    def spending(
+        self, call: str, tokens: int, within: Sequence[Budget]
+    ) -> AbstractAsyncContextManager[Reserved]:
+        """Reserve tokens and settle them; see `Context.spending`."""
+        self._check()
+        services = self._services
+        return spending(services.database, services.worker, self._attempt, call, tokens, within)
+
+    def asking(
+        self,
+        call: str,
+        provider: Provider,
+        requests: int,
+        tokens: int,
+        patience_seconds: float | None,
+    ) -> AbstractAsyncContextManager[Reserved]:
+        """Ask a provider within its limits; see `Context.asking`."""
+        self._check()
+        wish = Wish(provider, self._attempt.claimed.id, call, requests, tokens, patience_seconds)
+        return self._services.providers.asking(wish)
 
     async def settle(self) -> None:
         """Wait for what is being stored; see `Steps.settle` and `Emitter.settle`."""

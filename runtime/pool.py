@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from runtime.attempt import DRAINING, LOST, Attempt
+from runtime.fairness import Begun, Fairness
 from runtime.function import Function
 from state.dispatch import Asked
 from state.work import CANCELLED, DEAD, DONE, Claimed, Finish, Turn, Wanted
@@ -51,6 +52,7 @@ class Pool:
         self._full: set[int] = set()
         """Functions whose last claim gave all that was wanted: a second loop may help."""
         self._after: Counter[int] = Counter(dict.fromkeys(served, -1))
+        self._fair = {fn: Fairness() for fn in served}
         self._bursting: set[int] = set()
         self._one_by_one = 0
         self.draining = False
@@ -126,7 +128,8 @@ class Pool:
             free = self._free(fn)
             if free > 0:
                 count = min(free, CLAIM_AT_MOST)
-                wanted.append(Wanted(fn, count, function.policy.lane is not None, self._after[fn]))
+                lanes, behind = function.policy.lane is not None, self._fair[fn].behind(count)
+                wanted.append(Wanted(fn, count, lanes, self._after[fn], behind))
                 self._look.discard(fn)
                 self._busy[fn] += count  # until the turn says how many there were
         return wanted
@@ -240,9 +243,10 @@ class Pool:
             self._since.setdefault(_lane_of(claimed), time.monotonic())
         if attempt.newer is not None:
             self._bursting.add(claimed.id)
-        attempt.task = asyncio.create_task(self._attend(attempt))
+        begun = self._fair[claimed.fn].began(claimed.tenant)
+        attempt.task = asyncio.create_task(self._attend(attempt, begun))
 
-    async def _attend(self, attempt: Attempt) -> None:
+    async def _attend(self, attempt: Attempt, begun: Begun | None) -> None:
         claimed, began = attempt.claimed, time.monotonic()
         end: Finish | None = None
         with suppress(asyncio.CancelledError):
@@ -253,6 +257,8 @@ class Pool:
             del self._attempts[claimed.id]
             self._bursting.discard(claimed.id)
         self._busy[claimed.fn] -= 1
+        if begun is not None:
+            self._fair[claimed.fn].ended(claimed.tenant, begun, end.tokens)
         count, seconds = self.ended.get(claimed.fn, (0, 0.0))
         self.ended[claimed.fn] = count + 1, seconds + time.monotonic() - began
         self._ending[claimed.fn] += claimed.lane is not None

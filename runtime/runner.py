@@ -25,7 +25,7 @@ from runtime.settings import Settings
 from runtime.shops import Shops
 from runtime.steps import patiently
 from runtime.time_limits import TimeLimits
-from runtime.turns import Turns
+from runtime.turns import LISTENING, Turns
 from state.errors import DatabaseAway
 from state.leases import asked_to_cancel
 from state.work import Claimed, Finish, Line, events_of, newer_than
@@ -203,6 +203,10 @@ class Runner:
             self._later(self._obey())
         elif payload.isdigit():
             self.pool.look([int(payload)])
+        elif payload.startswith("paused:"):
+            self._services.providers.heard(payload)
+        elif payload == LISTENING:
+            self._services.providers.forget()
         elif payload.startswith(f"newer:{self._services.worker}:"):
             tenant, lane = payload.split(":")[2:]
             self.pool.newer(int(tenant), int(lane))

@@ -156,6 +156,19 @@ class Settings(BaseModel):
         alias="OPENAI_OUTPUT_LIMIT",
         description="How the server calls the limit of an answer; older ones know `max_tokens`.",
     )
+    openai_requests_per_minute: int | None = Field(
+        None,
+        alias="OPENAI_REQUESTS_PER_MINUTE",
+        ge=1,
+        description="What the account of OPENAI_API_KEY may ask of models in a minute; none: no"
+        " limit of ours.",
+    )
+    openai_tokens_per_minute: int | None = Field(
+        None,
+        alias="OPENAI_TOKENS_PER_MINUTE",
+        ge=1,
+        description="The same in tokens, in and out.",
+    )
     openai_embedding_model: str | None = Field(
         None,
         alias="OPENAI_EMBEDDING_MODEL",

@@ -12,18 +12,20 @@ be in `trial.steps`. What needs the database (`ctx.transaction()`) is tested wit
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic_core import to_json
 
-from runtime.context import Context, Shop, Transaction
+from runtime.context import Context, Reserved, Shop, Transaction
 from runtime.emitter import chunk_json
-from runtime.errors import CallError, Cancel, ChildFailed, StepError
+from runtime.errors import CallError, Cancel, ChildFailed, Snooze, StepError, Throttled
 from runtime.event import Event, encode, validate
 from runtime.function import Function
+from runtime.providers import Provider
 from runtime.settings import Settings, load_settings
+from state.budgets import Budget
 from state.keyring import SealedSecret
 
 INVOCATION = "inv_0000000000000"
@@ -47,6 +49,8 @@ class Trial:
         """What the last attempt called, and waited for."""
         self.emitted: list[Any] = []
         """What the last attempt told its followers, as JSON gives it back."""
+        self.spent: dict[str, int] = {}
+        """Tokens that calls took, by their names; there is always room for them."""
         self.steps: dict[str, Any] = {}
         """Answers of steps by name; put one in beforehand to have it found."""
         self._function = function
@@ -78,6 +82,7 @@ class Trial:
             attempt=self._attempt,
             epoch=self._attempt,
             shop=self._shop,
+            asked_at=datetime.now(UTC),
             deadline=asyncio.get_running_loop().time() + timeout,
             platform=asked,
             merged=merged,
@@ -168,6 +173,28 @@ class _Asked:
 
     async def emit(self, chunk: Any) -> None:
         self._trial.emitted.append(json.loads(chunk_json(chunk)))
+
+    @asynccontextmanager
+    async def spending(
+        self, call: str, tokens: int, within: Sequence[Budget]
+    ) -> AsyncIterator[Reserved]:
+        lent = Reserved(tokens)
+        yield lent
+        self._trial.spent[call] = tokens if lent.settled is None else lent.settled
+
+    @asynccontextmanager
+    async def asking(
+        self,
+        call: str,
+        provider: Provider,
+        requests: int,
+        tokens: int,
+        patience_seconds: float | None,
+    ) -> AsyncIterator[Reserved]:
+        try:
+            yield Reserved(tokens)
+        except Throttled as throttled:
+            raise Snooze(max(throttled.seconds, 0.001), f"waits for {provider.host}") from None
 
     async def settle(self) -> None:
         """Nothing is under way."""

@@ -27,6 +27,8 @@ log = Log("turns")
 
 LOOPS = 2
 RETRY_SECONDS = 0.3
+LISTENING = "listening"
+"""Told when a connection begins to listen: what was said before has gone by."""
 
 
 class Turns:
@@ -51,7 +53,7 @@ class Turns:
             worker: our number.
             roles: whether to take on the engine's role.
             alone: claim only suspects of a crash.
-            told: called with the payload of each NOTIFY on `nexus_wake`.
+            told: called with the payload of each NOTIFY on `nexus_wake`, and with LISTENING.
             claimed: called with what a turn claimed.
         """
         self._pool, self._dsn, self._worker = pool, dsn, worker
@@ -171,6 +173,7 @@ class Turns:
         first = self._connections[0]
         with translated():
             await first.add_listener("nexus_wake", lambda *given: self._told(str(given[-1])))
+        self._told(LISTENING)
         if not self._first:
             self._pool.lose(await reconcile(first, self._worker, self._pool.held()))
         for connection in self._connections:  # loads the plans; else the first real turn waits

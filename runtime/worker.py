@@ -25,6 +25,7 @@ from runtime.logs import Log
 from runtime.numbered import NumberedRegistry
 from runtime.placement import neighbours, served_here
 from runtime.platform import Services, ring
+from runtime.providers import Providers
 from runtime.registry import Registry
 from runtime.ringer import Ringer
 from runtime.runner import Runner
@@ -134,6 +135,7 @@ async def _work(
         emitter,
         number,
         calls,
+        Providers(database, told=True),
     )
     runner = Runner(settings, services, served, lease, quarantine)
     later.append(runner)

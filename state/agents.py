@@ -40,8 +40,8 @@ class Agent(NamedTuple):
     tokens: int
     """Of one turn, in and out."""
     tokens_per_day: int
-    tokens_today: int
-    """Spent since midnight in the shop's own time zone."""
+    tokens_per_conversation: int | None
+    """Of one conversation in a day; None: no limit."""
     knows: bool
     """Whether there is anything to recall: products or documents."""
 
@@ -60,12 +60,17 @@ class Profile(NamedTuple):
     seconds: int
     tokens: int
     tokens_per_day: int
+    tokens_per_conversation: int | None
+    """Of one conversation in a day; None: no limit."""
     key_since: datetime | None
     """When the shop's own key was entered; None: it has none."""
 
 
 SETTABLE = frozenset(
-    {"name", "instructions", "model", "base_url", "rounds", "seconds", "tokens", "tokens_per_day"}
+    {
+        *("name", "instructions", "model", "base_url", "rounds", "seconds"),
+        *("tokens", "tokens_per_day", "tokens_per_conversation"),
+    }
 )
 
 

@@ -21,7 +21,7 @@ BEGIN
                                 'passage', 'product', 'variant', 'domain', 'edge', 'scaling',
                                 'service', 'backup', 'restoration', 'chunk', 'child',
                                 'descent', 'joined', 'surgery', 'rate', 'rate_slot', 'gate',
-                                'permit'] LOOP
+                                'permit', 'budget', 'reservation', 'provider', 'slot'] LOOP
         IF NOT (SELECT relrowsecurity AND relforcerowsecurity FROM pg_class
                 WHERE oid = format('%I', name)::regclass) THEN
             EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
@@ -71,8 +71,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     alert, change, watcher, shop, credential, session, app, delivery, oddity, channel, contact,
     contact_alias, conversation, message, send_attempt, intake_clock, status_watermark, agent, turn,
     stored_file, source, passage, product, variant, domain, edge, scaling, service, backup,
-    restoration, chunk, child, descent, joined, surgery, rate, rate_slot, gate, permit
-    TO nexus_engine;
+    restoration, chunk, child, descent, joined, surgery, rate, rate_slot, gate, permit, budget,
+    reservation, provider, slot TO nexus_engine;
 GRANT SELECT, INSERT ON audit_log TO nexus_engine;
 GRANT SELECT, INSERT, UPDATE ON shop TO nexus_app;
 GRANT SELECT ON watcher, app, delivery, intake_clock, restoration TO nexus_app;

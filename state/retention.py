@@ -33,6 +33,16 @@ RULES = (
         " WHERE created_at < clock_timestamp() - interval '7 days' LIMIT $1)",
     ),
     (
+        "budgets",
+        "DELETE FROM budget WHERE ctid = ANY (ARRAY(SELECT ctid FROM budget"
+        " WHERE day < current_date - 60 LIMIT $1))",
+    ),
+    (
+        "slots",
+        "DELETE FROM slot WHERE ctid = ANY (ARRAY(SELECT ctid FROM slot"
+        " WHERE at < clock_timestamp() - interval '1 hour' LIMIT $1))",
+    ),
+    (
         "workers",
         """
         WITH old AS MATERIALIZED (

@@ -54,6 +54,8 @@ class Finish:
     """Its lane stays ours if the next one in line may run now; else others may have it."""
     children: list[Asked] = field(default_factory=list)
     """Events it dispatched: stored with its outcome, or not at all."""
+    tokens: int = 0
+    """That it paid for: they weigh with what its shop has had, beside its time."""
     others: "list[Finish]" = field(default_factory=list)
     """Ends of other events of its lane, stored in the same commit."""
     for_others: bool = False
@@ -74,6 +76,9 @@ class Wanted(NamedTuple):
     lanes: bool
     after: int
     """The shop served last (fairness); -1: none yet."""
+    behind: Sequence[tuple[int, int]] = ()
+    """Shops that had more of its time than others, and how many of `most` each gets; the one that
+    had the least of it first."""
 
 
 class Turn(NamedTuple):
@@ -86,7 +91,7 @@ class Turn(NamedTuple):
     """Numbers of functions of which there may be more."""
 
 
-TURN = f"SELECT * FROM turn({', '.join(f'${place}' for place in range(1, 25))})"  # noqa: S608
+TURN = f"SELECT * FROM turn({', '.join(f'${place}' for place in range(1, 28))})"  # noqa: S608
 
 
 async def turn(
@@ -114,6 +119,7 @@ async def turn(
         RowRejected: an outcome that Postgres cannot hold.
     """
     finished = [each for one in finished for each in (one, *one.others)]
+    behind = [(want.fn, *one) for want in wanted for one in want.behind]
     children = [(one.id, child) for one in finished for child in one.children]
     arguments = (
         worker,
@@ -140,6 +146,9 @@ async def turn(
         [want.most for want in wanted],
         [want.lanes for want in wanted],
         [want.after for want in wanted],
+        [fn for fn, _, _ in behind],
+        [tenant for _, tenant, _ in behind],
+        [share for _, _, share in behind],
     )
     rows = await repeated(lambda: connection.fetch(TURN, *arguments))
     claimed, fenced, more = [], [], []

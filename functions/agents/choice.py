@@ -7,6 +7,7 @@ from functions.agents.openai_model import OpenAIModel
 from runtime import Context
 from runtime.settings import OPENAI
 from state.channels import SANDBOX
+from state.providers import Limits
 
 NO_KEY = (
     "no model answers on a number of the shop: there is no key. Set OPENAI_API_KEY, or the shop's"
@@ -34,4 +35,7 @@ def choose(ctx: Context, desk: Desk) -> Model:
         if desk.channel.kind != SANDBOX:
             raise ModelRefused(NO_KEY)
         return DemoModel(desk)
-    return OpenAIModel(settings, agent.model or settings.openai_model, key or "", address)
+    limits = Limits()
+    if desk.key is None and agent.base_url is None:
+        limits = Limits(settings.openai_requests_per_minute, settings.openai_tokens_per_minute)
+    return OpenAIModel(settings, agent.model or settings.openai_model, key or "", address, limits)

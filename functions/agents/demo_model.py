@@ -26,6 +26,7 @@ from functions.agents.demo.wording import SAYS
 from functions.agents.desk import Desk
 from functions.agents.model import Answer, Call, Message
 from functions.agents.tools import HAND_OVER, SEARCH_KNOWLEDGE, SEARCH_PRODUCTS
+from runtime import Provider
 
 PASSAGE_LIMIT = 420
 
@@ -34,10 +35,15 @@ class DemoModel:
     """A script that reads what it is shown."""
 
     name = "demo"
+    provider: Provider | None = None
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._says = SAYS[desk.agent.language]
+
+    def most_tokens(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> int:
+        """Return 0: it costs nothing."""
+        return 0
 
     async def answer(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], seconds: float

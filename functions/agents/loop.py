@@ -19,7 +19,9 @@ from functions.agents.tools import (
     products_text,
     use,
 )
-from runtime import Context
+from runtime import Budget, Context
+from runtime.errors import BudgetSpent, ProviderBusy
+from state.budgets import CONVERSATION, DAY, RUN
 from state.rules.receipts import complaint, unsupported
 
 RESULT_LIMIT = 6000
@@ -49,6 +51,7 @@ async def turn(ctx: Context, desk: Desk, model: Model) -> Turned:
     Raises:
         ModelAway: the model gave no answer; the runtime tries again.
         ModelRefused: it will not; the text says why.
+        Snooze: its provider lets it be asked later; the steps done are not repeated then.
     """
     turned = Turned(model=model.name)
     question = asked(desk.new)
@@ -69,6 +72,12 @@ async def turn(ctx: Context, desk: Desk, model: Model) -> Turned:
             turned.hand_over = _late(desk, began)
             if turned.hand_over is None:
                 raise
+            break
+        except BudgetSpent as spent:
+            turned.hand_over = _spent(desk, spent.scope)
+            break
+        except ProviderBusy as busy:
+            turned.hand_over = f"{busy}: longer than the agent may take"
             break
         messages.append(answer.message())
         if not answer.calls:
@@ -118,12 +127,26 @@ async def _ask(
     left = desk.agent.seconds - (began - turn_began)
     seconds = max(1.0, min(left, ctx.seconds_left() - 5))
 
-    async def call() -> Answer:
-        return await model.answer(messages, TOOLS, seconds)
-
     # An answer that an earlier attempt paid for is no answer to what was written since then.
     newest = max(one.message_id for one in desk.new)
-    answer = Answer.model_validate(await ctx.step(f"model:{newest}:{turned.rounds}", call))
+    name = f"model:{newest}:{turned.rounds}"
+
+    async def call() -> Answer:
+        if model.provider is None:
+            return await model.answer(messages, TOOLS, seconds)
+        tokens = model.most_tokens(messages, TOOLS)
+        waited = (ctx.now() - ctx.asked_at).total_seconds()
+        patience = desk.agent.seconds - waited
+        async with (
+            ctx.asking(name, model.provider, tokens=tokens, patience_seconds=patience) as asking,
+            ctx.spending(name, tokens=tokens, within=_budgets(desk)) as spending,
+        ):
+            answered = await model.answer(messages, TOOLS, seconds)
+            for reserved in (asking, spending):
+                reserved.settle(answered.input_tokens + answered.output_tokens)
+            return answered
+
+    answer = Answer.model_validate(await ctx.step(name, call))
     turned.input_tokens += answer.input_tokens
     turned.output_tokens += answer.output_tokens
     turned.trace.append(
@@ -194,17 +217,30 @@ def _checked(desk: Desk, turned: Turned) -> str | None:
 
 def _exhausted(desk: Desk, turned: Turned, began: float) -> str | None:
     """Return which limit is used up, in words; None: none is."""
+    if turned.rounds >= desk.agent.rounds:
+        return f"the agent used its {desk.agent.rounds} rounds without an answer"
+    return _late(desk, began)
+
+
+def _budgets(desk: Desk) -> list[Budget]:
+    """Return what an answer has to fit in."""
     agent = desk.agent
-    spent = turned.input_tokens + turned.output_tokens
-    if turned.rounds >= agent.rounds:
-        return f"the agent used its {agent.rounds} rounds without an answer"
-    if late := _late(desk, began):
-        return late
-    if spent >= agent.tokens:
-        return f"the agent used its {agent.tokens:,} tokens for this turn"
-    if agent.tokens_today + spent >= agent.tokens_per_day:
-        return f"the agent used the shop's {agent.tokens_per_day:,} tokens of today"
-    return None
+    found = [Budget(RUN, agent.tokens), Budget(DAY, agent.tokens_per_day)]
+    if agent.tokens_per_conversation is not None:
+        chat = desk.conversation.conversation_id
+        found.append(Budget(CONVERSATION, agent.tokens_per_conversation, chat))
+    return found
+
+
+def _spent(desk: Desk, scope: str) -> str:
+    """Return which budget has no room for another answer, in words."""
+    agent = desk.agent
+    most, whose = {
+        RUN: (agent.tokens, "the agent's {:,} tokens for one turn"),
+        CONVERSATION: (agent.tokens_per_conversation or 0, "this conversation's {:,} tokens today"),
+        DAY: (agent.tokens_per_day, "the shop's {:,} tokens of today"),
+    }[scope]
+    return f"what is left of {whose.format(most)} is too little for another answer"
 
 
 def _late(desk: Desk, began: float) -> str | None:

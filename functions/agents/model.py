@@ -5,6 +5,8 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from runtime import Provider
+
 Message = Mapping[str, Any]
 """As Chat Completions writes it."""
 
@@ -59,6 +61,12 @@ class Model(Protocol):
     """Something that answers."""
 
     name: str
+    provider: Provider | None
+    """Whose limits count; None: nobody's."""
+
+    def most_tokens(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> int:
+        """Return how many tokens an answer may take, in and out; 0: it costs nothing."""
+        ...
 
     async def answer(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], seconds: float
@@ -67,6 +75,7 @@ class Model(Protocol):
 
         Raises:
             ModelAway: asking again may help.
+            Throttled: its provider wants not to be asked for a while.
             ModelRefused: it does not.
         """
         ...

@@ -7,18 +7,27 @@ index); a stream that was cut raises nothing there. Its retries are off: a retry
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from functions.agents.model import Answer, Call, Message, ModelAway, ModelRefused
+from runtime import Provider
+from runtime.errors import Throttled
+from runtime.retry_after import retry_after_seconds
 from runtime.settings import Settings
+from state.providers import Limits
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from openai import APIStatusError, AsyncOpenAI
 
 OUTPUT_TOKENS = 1500
+BYTES_PER_TOKEN = 3
+"""Of what a model reads, at least: text in our languages has about four, prices and links fewer."""
 _clients: dict[tuple[str, str], AsyncOpenAI] = {}
 
 NO_WAIT = {"insufficient_quota", "billing_hard_limit_reached"}
@@ -27,11 +36,20 @@ NO_WAIT = {"insufficient_quota", "billing_hard_limit_reached"}
 class OpenAIModel:
     """One model of one server, under one key."""
 
-    def __init__(self, settings: Settings, name: str, key: str, address: str) -> None:
+    def __init__(
+        self, settings: Settings, name: str, key: str, address: str, limits: Limits
+    ) -> None:
         self.name = name
+        host = urlsplit(address).hostname or address
+        self.provider: Provider | None = Provider(host, address, key, limits)
         self._address = address
         self._settings = settings
         self._key = key
+
+    def most_tokens(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> int:
+        """Return an estimate from above; see `Model.most_tokens`."""
+        read = json.dumps([*messages, *tools], ensure_ascii=False)
+        return len(read.encode()) // BYTES_PER_TOKEN + OUTPUT_TOKENS
 
     async def answer(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], seconds: float
@@ -72,7 +90,7 @@ class OpenAIModel:
         except openai.APIConnectionError as error:
             raise ModelAway(f"the model does not answer ({type(error).__name__})") from None
         except openai.APIStatusError as error:
-            raise _trouble(error.status_code, error.code, self.name) from None
+            raise _trouble(error, self.name) from None
         except openai.APIError as error:
             raise ModelAway(f"the model broke off ({type(error).__name__})") from None
         except ValueError:  # a chunk that is no JSON
@@ -89,8 +107,9 @@ def _client(base_url: str, key: str) -> AsyncOpenAI:
     return found
 
 
-def _trouble(status: int, code: str | None, model: str) -> ModelAway | ModelRefused:
+def _trouble(error: APIStatusError, model: str) -> ModelAway | ModelRefused | Throttled:
     """Return what an error of the server means. OpenAI, "Error codes"."""
+    status, code = error.status_code, error.code
     if code in NO_WAIT:
         return ModelRefused("the model's account has no credit left: top it up at the provider")
     if status in (401, 403):
@@ -103,6 +122,10 @@ def _trouble(status: int, code: str | None, model: str) -> ModelAway | ModelRefu
         )
     if status in (400, 422):
         return ModelRefused(f"the model refused the request ({code or status})")
+    if status in (429, 503):
+        seconds = retry_after_seconds(error.response.headers, datetime.now(UTC))
+        if seconds is not None:
+            return Throttled(seconds)
     return ModelAway(f"the model is busy ({status})")
 
 

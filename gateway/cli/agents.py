@@ -20,7 +20,8 @@ TEXTS = ("name", "model", "base-url", "instructions")
 NUMBERS = {
     "rounds": (1, 20, "model calls of one turn"),
     "seconds": (5, 280, "that one turn may take"),
-    "tokens": (100, 10_000_000, "of one turn, in and out"),
+    "tokens": (5000, 10_000_000, "of one turn, in and out"),
+    "tokens-per-conversation": (0, 10**12, "of one conversation in a day"),
     "tokens-per-day": (0, 10**12, "of all turns of a day"),
 }
 LETTERS = 200
@@ -89,11 +90,16 @@ def _show(one: Profile) -> None:
         "key": f"its own, since {local_time(one.key_since)}" if one.key_since else f"({ours})",
         "rounds": f"{one.rounds} of one turn",
         "seconds": f"{one.seconds} for one turn",
-        "tokens": f"{one.tokens:,} of one turn, {one.tokens_per_day:,} of a day",
+        "tokens": f"{one.tokens:,} of one turn, {one.tokens_per_day:,} of a day,"
+        f" {_limit(one.tokens_per_conversation)} of one conversation in a day",
     }
     for name, text in lines.items():
         print(safe(f"{name:<9}{text}"))
     print(safe(f"\n{one.instructions}" if one.instructions else "\nNo instructions of its own."))
+
+
+def _limit(tokens: int | None) -> str:
+    return "any number" if tokens is None else f"{tokens:,}"
 
 
 def _values(args: argparse.Namespace) -> dict[str, str | int | None]:

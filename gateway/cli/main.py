@@ -29,6 +29,7 @@ COMMANDS = {
     "shops": "list shops, or add one",
     "apps": "list app registrations, add or remove one",
     "agents": "how shops' agents work: show or set model, key, instructions, limits",
+    "budgets": "what agents may spend, what they spent, and what is reserved",
     "channels": "list a shop's WhatsApp numbers; add, stop, resume one",
     "keys": "the keys that seal credentials: show, new, rotate, retire, verify",
     "domains": "list shops' own domains; add or remove one",

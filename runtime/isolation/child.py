@@ -24,6 +24,7 @@ from runtime.isolation.wire import LINE_LIMIT_BYTES, claimed_of, end, line, shop
 from runtime.line import dsn_of
 from runtime.numbered import NumberedRegistry
 from runtime.platform import AttemptPlatform, Services
+from runtime.providers import Providers
 from runtime.ringer import Ringer
 from runtime.settings import Settings
 from runtime.steps import Steps
@@ -98,6 +99,7 @@ class Child:
                 wake=given.settings.notify_wake,
                 alone=False,
             ),
+            Providers(database, told=False),
         )
         while text := await reader.readline():
             message = json.loads(text)

@@ -46,7 +46,10 @@ async def settle(
         stopped_at: until when the life after the snapshot may have answered; None: until now.
         file: the back-up's name.
     """
-    for name in ("free_work", "free_lanes", "end_cancelled", "forget_edge", "forget_schedule"):
+    for name in (
+        *("free_work", "free_lanes", "end_cancelled", "free_budgets"),
+        *("forget_edge", "forget_schedule"),
+    ):
         await connection.execute(SQL[name])
     await connection.execute(SQL["clock"])
     await connection.execute(SQL["doubt_steps"], RESTORED)

@@ -20,11 +20,13 @@ from state.migrate import is_migration, ledger, newer_than_we, our_tables
 FLEETING = frozenset(
     {"change", "watcher", "session", "worker", "service", "joined"}
     | {"rate", "rate_slot", "gate", "permit"}
+    | {"reservation", "provider", "slot"}
 )
 """Of a running life alone: the feed, who reads it, logins, leases, what workers did, who waits.
 
 So are slots and permits: nobody who holds one lives on, and what waited for one asks again when it
-is due, which work rows say.
+is due, which work rows say. So is what calls under way may still spend, and how much was asked of
+providers lately.
 """
 
 COLUMNS = """

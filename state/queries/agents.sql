@@ -5,11 +5,8 @@ SELECT c.conversation_id, c.tenant, c.channel_id, c.contact_id, c.address_kind, 
        h.channel_id, h.tenant, h.kind, h.app, h.address, h.display, h.agent, h.quiet_seconds,
        h.stopped,
        coalesce(s.title, s.name), s.language, s.currency, s.zone, a.name, a.instructions, a.model,
-       a.base_url,        coalesce(a.rounds, 6), coalesce(a.seconds, 240), coalesce(a.tokens, 40000),
-       coalesce(a.tokens_per_day, 5000000),
-       (SELECT coalesce(sum(t.input_tokens + t.output_tokens), 0)::bigint FROM turn t
-        WHERE t.tenant = $1 AND t.started_at >=
-              date_trunc('day', clock_timestamp() AT TIME ZONE s.zone) AT TIME ZONE s.zone),
+       a.base_url, coalesce(a.rounds, 6), coalesce(a.seconds, 240), coalesce(a.tokens, 40000),
+       coalesce(a.tokens_per_day, 5000000), a.tokens_per_conversation,
        EXISTS (SELECT FROM product WHERE tenant = $1)
            OR EXISTS (SELECT FROM passage WHERE tenant = $1),
        e.credential_id, e.version, e.key_id, e.ciphertext
@@ -24,7 +21,7 @@ WHERE c.tenant = $1 AND c.conversation_id = $2
 -- Columns in the order of Profile.
 SELECT s.name, a.name, a.instructions, a.model, a.base_url, coalesce(a.rounds, 6),
        coalesce(a.seconds, 240), coalesce(a.tokens, 40000), coalesce(a.tokens_per_day, 5000000),
-       e.updated_at
+       a.tokens_per_conversation, e.updated_at
 FROM shop s
 LEFT JOIN agent a ON a.tenant = s.tenant
 LEFT JOIN credential e ON e.tenant = s.tenant AND e.purpose = $2 AND e.name = $3

@@ -16,6 +16,10 @@ WHERE y.worker IS NOT NULL AND x.tenant = y.tenant AND x.lane = y.lane
 WITH asked AS (DELETE FROM cancellation RETURNING id)
 SELECT count(cancel_invocation(id)) FROM asked
 
+-- name: free_budgets
+-- Calls that were under way reserved them; what they took, nobody can say any more.
+UPDATE budget SET reserved = 0 WHERE reserved > 0
+
 -- name: doubt_steps
 INSERT INTO step (id, name, state, epoch) SELECT id, $1, 'i', 0 FROM work ON CONFLICT DO NOTHING
 

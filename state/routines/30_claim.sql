@@ -2,10 +2,16 @@
 
 -- As they were before only shops with something due were asked.
 DROP FUNCTION IF EXISTS ready_shops(int, int, int, boolean);
+-- As they were before shops were weighed by what their attempts cost.
+DROP FUNCTION IF EXISTS ready_shops(int, int, int, boolean, timestamptz);
+DROP FUNCTION IF EXISTS claim_work(int, int, int, int, timestamptz);
+DROP FUNCTION IF EXISTS claim_lanes(int, int, int, int, timestamptz);
 
--- Shops with due work of a function, in a ring after the one served last, by index probes.
-CREATE OR REPLACE FUNCTION ready_shops(f int, n int, last int, in_lanes boolean, t timestamptz)
-RETURNS int[] LANGUAGE plpgsql AS $$
+-- Shops with due work of a function, in a ring after the one served last, by index probes; without
+-- those that are `behind`.
+CREATE OR REPLACE FUNCTION ready_shops(
+    f int, n int, last int, behind int[], in_lanes boolean, t timestamptz
+) RETURNS int[] LANGUAGE plpgsql AS $$
 DECLARE
     shops int[] := '{}';
     at int := last;
@@ -29,7 +35,7 @@ BEGIN
             at := -1;
         ELSE
             at := found_shop;
-            CONTINUE WHEN due_at > t;
+            CONTINUE WHEN due_at > t OR found_shop = ANY (behind);
             shops := shops || found_shop;
             EXIT WHEN cardinality(shops) >= least(n, 100);
         END IF;
@@ -38,13 +44,15 @@ BEGIN
 END $$;
 
 -- Take up to n due invocations that have no lane. When there are more, fair between shops: an
--- equal share each, then whatever is left for anybody.
-CREATE OR REPLACE FUNCTION claim_work(w int, f int, n int, last int, t timestamptz)
-RETURNS SETOF work LANGUAGE plpgsql AS $$
+-- equal share each; after them those that are `behind`, since they have had more than others, with the
+-- shares the worker works out for them, in its order; then whatever is left for anybody.
+CREATE OR REPLACE FUNCTION claim_work(
+    w int, f int, n int, last int, behind int[], behind_shares int[], t timestamptz
+) RETURNS SETOF work LANGUAGE plpgsql AS $$
 DECLARE
     due bigint[];
     shops int[];
-    share int;
+    shares int[];
     taken int;
 BEGIN
     SELECT array_agg(z.id) INTO due FROM (
@@ -63,16 +71,18 @@ BEGIN
         RETURNING k.*;
         RETURN;
     END IF;
-    shops := ready_shops(f, n, last, false, t);
-    share := ceil(n::float8 / nullif(cardinality(shops), 0));
+    shops := ready_shops(f, n, last, behind, false, t);
+    shares := array_fill(ceil(n::float8 / greatest(cardinality(shops), 1))::int,
+                         ARRAY[cardinality(shops)]) || behind_shares;
+    shops := shops || behind;
     RETURN QUERY
     UPDATE work k SET worker = w, epoch = k.epoch + 1
     WHERE k.id = ANY (ARRAY(
-        SELECT z.id FROM unnest(shops) u (tenant) CROSS JOIN LATERAL (
+        SELECT z.id FROM unnest(shops, shares) u (tenant, share) CROSS JOIN LATERAL (
             SELECT q.id FROM work q
             WHERE q.fn = f AND q.worker IS NULL AND q.lane IS NULL AND NOT q.suspect
               AND q.tenant = u.tenant AND q.run_at <= t
-            ORDER BY q.run_at, q.id LIMIT share FOR UPDATE SKIP LOCKED) z LIMIT n))
+            ORDER BY q.run_at, q.id LIMIT u.share FOR UPDATE SKIP LOCKED) z LIMIT n))
     RETURNING k.*;
     GET DIAGNOSTICS taken = ROW_COUNT;
     IF taken < n AND cardinality(shops) > 1 THEN
@@ -90,12 +100,13 @@ BEGIN
 END $$;
 
 -- Take up to n due lanes, fair between shops in the same way.
-CREATE OR REPLACE FUNCTION claim_lanes(w int, f int, n int, last int, t timestamptz)
-RETURNS SETOF lane LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION claim_lanes(
+    w int, f int, n int, last int, behind int[], behind_shares int[], t timestamptz
+) RETURNS SETOF lane LANGUAGE plpgsql AS $$
 DECLARE
     due int;
     shops int[];
-    share int;
+    shares int[];
     taken int;
 BEGIN
     SELECT count(*) INTO due FROM (
@@ -115,15 +126,17 @@ BEGIN
         RETURNING x.*;
         RETURN;
     END IF;
-    shops := ready_shops(f, n, last, true, t);
-    share := ceil(n::float8 / nullif(cardinality(shops), 0));
+    shops := ready_shops(f, n, last, behind, true, t);
+    shares := array_fill(ceil(n::float8 / greatest(cardinality(shops), 1))::int,
+                         ARRAY[cardinality(shops)]) || behind_shares;
+    shops := shops || behind;
     RETURN QUERY
     UPDATE lane x SET worker = w, epoch = x.epoch + 1
-    FROM (SELECT z.tenant, z.lane FROM unnest(shops) u (tenant) CROSS JOIN LATERAL (
+    FROM (SELECT z.tenant, z.lane FROM unnest(shops, shares) u (tenant, share) CROSS JOIN LATERAL (
             SELECT q.tenant, q.lane FROM lane q
             WHERE q.fn = f AND q.worker IS NULL AND q.run_at IS NOT NULL AND NOT q.suspect
               AND q.tenant = u.tenant AND q.run_at <= t
-            ORDER BY q.run_at LIMIT share FOR UPDATE SKIP LOCKED) z LIMIT n) q
+            ORDER BY q.run_at LIMIT u.share FOR UPDATE SKIP LOCKED) z LIMIT n) q
     WHERE x.tenant = q.tenant AND x.lane = q.lane
     RETURNING x.*;
     GET DIAGNOSTICS taken = ROW_COUNT;

@@ -6,7 +6,9 @@
 -- 'h' handed back. bodies: JSON of a done one, else the reason. causes: error, timeout … or NULL.
 -- A retry whose cause is 'crash' (a process of its own died) counts as a crash alone, not as an error.
 -- Children are events that a finished attempt dispatched: stored with its outcome or not at all.
--- Wanted: functions, how many of each, whether they use lanes, the shop served last.
+-- Wanted: functions, how many of each, whether they use lanes, the shop served last. Behind: shops that
+-- have had more of a function's time than others, and how many of those wanted each gets; the one
+-- that had the least of it first.
 --
 -- Returns kind 'c' claimed (to be run), 'f' fenced (the id was not ours any more), or 'm': as much
 -- as was wanted of that function was there, so there may be more.
@@ -20,6 +22,10 @@ DROP FUNCTION IF EXISTS heads(boolean, boolean, timestamptz, int[], bigint[], bi
 DROP FUNCTION IF EXISTS turn(
     int, boolean, boolean, bigint[], bigint[], int[], bigint[], "char"[], float8[], text[], text[],
     int[], int[], bigint[], int[], int[], bigint[], text[], float8[], float8[], int[], int[],
+    boolean[], int[]);
+DROP FUNCTION IF EXISTS turn(  -- before shops were weighed
+    int, boolean, bigint[], bigint[], int[], bigint[], "char"[], float8[], text[], text[], int[],
+    int[], boolean[], bigint[], int[], int[], bigint[], text[], float8[], float8[], int[], int[],
     boolean[], int[]);
 
 CREATE OR REPLACE FUNCTION alive(w int) RETURNS void LANGUAGE plpgsql AS $$
@@ -107,6 +113,10 @@ BEGIN
         PERFORM tell_joined(ARRAY(SELECT u.id FROM unnest(ids, kinds) u (id, kind)
                                   WHERE u.kind IN ('d', 'x', 'c') AND u.id = ANY (closed)));
     END IF;
+    IF EXISTS (SELECT FROM reservation) THEN
+        PERFORM end_reservations(ARRAY(SELECT u.id FROM unnest(ids, kinds) u (id, kind)
+                                       WHERE u.kind IN ('d', 'x', 'c') AND u.id = ANY (closed)));
+    END IF;
     IF EXISTS (SELECT FROM cancellation) THEN
         DELETE FROM cancellation WHERE id = ANY (ids);
     END IF;
@@ -135,7 +145,8 @@ CREATE OR REPLACE FUNCTION turn(
     keeps boolean[],
     child_parents bigint[], child_tenants int[], child_fns int[], child_lanes bigint[],
     child_events text[], child_delays float8[], child_caps float8[],
-    want_fns int[], want_counts int[], want_lanes boolean[], want_after int[]
+    want_fns int[], want_counts int[], want_lanes boolean[], want_after int[],
+    behind_fns int[] DEFAULT '{}', behind_tenants int[] DEFAULT '{}', behind_shares int[] DEFAULT '{}'
 ) RETURNS TABLE (
     kind "char", id bigint, epoch bigint, tenant int, lane bigint, fn int, errors smallint,
     crashes smallint, event text, reply_to int, created_at timestamptz, merged bigint[]
@@ -154,6 +165,7 @@ DECLARE
     nt int[]; nl bigint[]; ne bigint[]; nf int[];
     wi bigint[]; we bigint[]; wt int[]; wf int[]; wr smallint[]; wc smallint[];  -- claimed work
     f int; n int; taken int;
+    bt int[] := '{}'; bs int[] := '{}';                                    -- behind in this function
 BEGIN
     IF NOT finishing THEN
         -- A claim alone may be lost in a crash of Postgres: nothing durable stands on it.
@@ -288,12 +300,18 @@ BEGIN
     FOR i IN 1 .. cardinality(want_fns) LOOP
         f := want_fns[i];
         n := want_counts[i];
+        IF cardinality(behind_fns) > 0 THEN
+            SELECT coalesce(array_agg(u.tenant ORDER BY u.place), '{}'),
+                   coalesce(array_agg(u.share ORDER BY u.place), '{}')
+            INTO bt, bs FROM unnest(behind_fns, behind_tenants, behind_shares) WITH ORDINALITY
+                 u (fn, tenant, share, place) WHERE u.fn = f;
+        END IF;
         SELECT array_agg(c.id), array_agg(c.epoch), array_agg(c.tenant), array_agg(c.fn),
                array_agg(c.errors), array_agg(c.crashes)
         INTO wi, we, wt, wf, wr, wc
         FROM (SELECT * FROM claim_suspect_work(w, f, n, t) WHERE alone
               UNION ALL
-              SELECT * FROM claim_work(w, f, n, want_after[i], t) WHERE NOT alone) c;
+              SELECT * FROM claim_work(w, f, n, want_after[i], bt, bs, t) WHERE NOT alone) c;
         taken := coalesce(cardinality(wi), 0);
         IF taken > 0 THEN
             -- A statement of its own: the claim sees work that was committed after its caller's
@@ -309,7 +327,8 @@ BEGIN
             INTO nt, nl, ne, nf
             FROM (SELECT * FROM claim_suspect_lanes(w, f, n - taken, t) WHERE alone
                   UNION ALL
-                  SELECT * FROM claim_lanes(w, f, n - taken, want_after[i], t) WHERE NOT alone) c;
+                  SELECT * FROM claim_lanes(w, f, n - taken, want_after[i], bt, bs, t)
+                  WHERE NOT alone) c;
             kt := kt || nt; kl := kl || nl; ke := ke || ne; kf := kf || nf;
             kk := kk || array_fill(true, ARRAY[coalesce(cardinality(nt), 0)]);
             taken := taken + coalesce(cardinality(nt), 0);

@@ -68,6 +68,7 @@ BEGIN
     END IF;
     PERFORM tell_joined(ARRAY[poison]);
     PERFORM give_back(ARRAY[poison], ARRAY[poison]);
+    PERFORM end_reservations(ARRAY[poison]);
 END $$;
 
 -- Find the dead. A process that was killed frees its session lock at once; a paused host lets its

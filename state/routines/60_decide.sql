@@ -50,6 +50,7 @@ BEGIN
     END IF;
     PERFORM tell_joined(ARRAY[target]);
     PERFORM give_back(ARRAY[target], ARRAY[target]);
+    PERFORM end_reservations(ARRAY[target]);
     RETURN 'cancelled';
 END $$;
 

@@ -75,6 +75,12 @@ def test_a_number_is_connected_without_typing_a_secret(stack: RunningStack, tmp_
     assert "(OPENAI_MODEL)" in stack.run("agents", "show", "--shop", "pampa").stdout
     assert "pampa" in stack.run("agents").stdout
 
+    limit = ["--tokens-per-conversation", "70000"]
+    assert stack.run("agents", "set", "--shop", "pampa", *limit).returncode == 0
+    (day,) = json.loads(stack.run("budgets", "--shop", "pampa", "--json").stdout)
+    assert (day["scope"], day["spent"], day["reserved"], day["limit"]) == ("day", 0, 0, 5_000_000)
+    assert "5,000,000" in stack.run("budgets").stdout
+
     for wrong, remedy in (
         (["agents", "set", "--seconds", "900"], "--seconds is 5 to 280, not 900"),
         (["agents", "set", "--base-url", "ftp://x"], "https://models.example/v1"),

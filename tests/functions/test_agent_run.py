@@ -20,6 +20,7 @@ from functions.vectors_rebuild import vectors_rebuild
 from runtime.function import Function
 from runtime.settings import OPENAI, Settings
 from state.agents import forget_model_key, profiles, put_model_key, set_agent
+from state.budgets import accounts
 from state.channels import open_phone
 from state.conversations import give_to_agent, hand_to_person, take_floor
 from state.credentials import put_credential
@@ -372,16 +373,118 @@ async def test_who_only_uses_tools_ends_with_a_person(desk: Desk) -> None:
     assert len(desk.model.asked) == 6
 
 
+# What it may spend.
+
+
 async def test_a_shops_tokens_of_the_day_are_a_limit(desk: Desk) -> None:
-    async with desk.platform.database.engine() as connection:
-        await connection.execute(
-            "INSERT INTO agent (tenant, tokens_per_day) VALUES ($1, 20)", desk.shop.tenant
-        )
+    await tells(desk, tokens_per_day=9000)
+    desk.model.uses = (6500, 400)
     first = await desk.writes("hola #1")
     assert await desk.runs(first) == '"replied"'
     second = await desk.writes("hola #2", phone="5493415550200")
     assert await desk.runs(second) == '"handed_over"'
     assert len(desk.model.asked) == 1
+    (turn,) = await desk.turns(second)
+    assert "9,000 tokens of today" in (turn.reason or "")
+    assert await accounts_of(desk) == [("day", 6900, 0, 9000)]
+
+
+async def test_the_limit_of_a_conversation_spares_the_others(desk: Desk) -> None:
+    await tells(desk, tokens_per_conversation=9000)
+    desk.model.uses = (6500, 400)
+    busy, calm = await desk.writes("hola #1"), await desk.writes("hola #2", phone="5493415550200")
+    assert await desk.runs(busy) == '"replied"'
+    await desk.writes("¿y? #3")
+    assert await desk.runs(busy) == '"handed_over"'
+    assert await desk.runs(calm) == '"replied"'
+    spent = [("conversation", 6900, 0, 9000)] * 2
+    assert await accounts_of(desk) == [("day", 13_800, 0, 5_000_000), *spent]
+
+
+async def test_a_turn_stops_before_the_call_that_may_be_too_much(desk: Desk) -> None:
+    await tells(desk, tokens=9000)
+    desk.model.uses = (6500, 400)
+    conversation = await desk.writes("hola #1")
+    desk.model.calls(("search_products", {"query": "x"}))
+    assert await desk.runs(conversation) == '"handed_over"'
+    assert len(desk.model.asked) == 1
+    (turn,) = await desk.turns(conversation)
+    assert "9,000 tokens for one turn" in (turn.reason or "")
+
+
+async def test_what_a_failed_call_reserved_is_free_when_the_run_ends(desk: Desk) -> None:
+    conversation = await desk.writes("hola #1")
+    for _ in range(3):
+        desk.model.fails(500, "server_error")
+    thinking, go_on = desk.model.thinks()
+    running = asyncio.create_task(desk.runs(conversation))
+    await thinking.wait()
+    (day, run) = await accounts_of(desk)
+    assert day[2] == run[2] > 0
+    go_on.set()
+    assert await running == '"handed_over"'
+    assert await accounts_of(desk) == [("day", 0, 0, 5_000_000)]
+
+
+# What its provider lets in.
+
+
+async def test_a_turn_goes_on_after_the_pause_that_the_model_wanted(desk: Desk) -> None:
+    conversation = await desk.writes("hola #1")
+    desk.model.calls(("search_products", {"query": "x"}))
+    for _ in range(4):  # more than a turn may fail
+        desk.model.fails(429, "rate_limit_exceeded", retry_after_ms="260")
+    desk.model.says("¿Qué buscás?")
+    assert await desk.runs(conversation) == '"replied"'
+    assert [one.body for one in await desk.said(conversation)] == ["¿Qué buscás?"]
+    assert len(desk.model.asked) == 2, "the tool call was a step: it is not repeated"
+    failures = "SELECT count(*) FROM failure"
+    assert await desk.platform.value(failures) == 0
+    assert await accounts_of(desk) == [("day", 50, 0, 5_000_000)]
+
+
+async def test_a_pause_beyond_a_turns_time_becomes_a_persons_at_once(
+    settings: Settings,
+) -> None:
+    async with furnished(settings, openai_api_key=SecretStr("sk-ours")) as desk:
+        other = Desk(desk.platform, desk.model, await open_shop(desk.platform.database, "dos"))
+        await has_key(other, settings, "sk-of-dos")
+        first = await desk.writes("hola #1")
+        second = await desk.writes("hola #2", phone="5493415550200")
+        desk.model.fails(429, "rate_limit_exceeded", retry_after="600")
+        assert await desk.runs(first) == '"handed_over"'
+        assert await desk.runs(second) == '"handed_over"'
+        assert desk.model.requests == 1, "the second one was not asked"
+        (turn,) = await desk.turns(second)
+        assert "no room" in (turn.reason or "")
+        # The same server under another key is another provider.
+        assert await other.runs(await other.writes("hola #3")) == '"replied"'
+
+
+async def test_an_empty_account_is_no_pause(desk: Desk) -> None:
+    desk.model.fails(429, "insufficient_quota", retry_after="600")
+    assert await desk.runs(await desk.writes("hola #1")) == '"handed_over"'
+    assert await desk.runs(await desk.writes("hola #2", phone="5493415550200")) == '"replied"'
+
+
+async def test_the_accounts_tokens_of_a_minute_are_a_limit(settings: Settings) -> None:
+    async with furnished(settings, openai_tokens_per_minute=1000) as desk:
+        await tells(desk, seconds=100)
+        assert await desk.runs(await desk.writes("hola #1")) == '"replied"'
+        # 25 tokens were taken: what more was reserved for them is free again.
+        at = "SELECT extract(epoch FROM tokens_at - clock_timestamp())::float8 FROM provider"
+        assert await desk.platform.value(at) <= 25 * 60 / 950
+        await desk.platform.value("UPDATE provider SET tokens_at = now() + '10 min' RETURNING 1")
+        second = await desk.writes("hola #2", phone="5493415550200")
+        assert await desk.runs(second) == '"handed_over"'
+        assert desk.model.requests == 1
+
+
+async def accounts_of(desk: Desk) -> list[tuple[str, int, int, int]]:
+    """What became of budgets: scope, spent, reserved, limit."""
+    async with desk.platform.database.engine() as connection:
+        found = await accounts(connection, desk.shop.tenant)
+    return [(one.scope, one.spent, one.reserved, one.most) for one in found]
 
 
 async def tells(desk: Desk, **values: str | int | None) -> None:

@@ -43,10 +43,14 @@ class Model:
         """Requests that were answered: what is billed."""
         self.keys: list[str] = []
         """What each of them was authorized by."""
+        self.requests = 0
+        """All of them."""
         self.refused: list[str] = []
         """What was wrong with requests that were not strictly right."""
         self.url = ""
         self._key = key
+        self.uses = (20, 5)
+        """What an answer is billed with: tokens in and out."""
         self._next: list[Response | list[Chunk]] = []
         self._thinking: tuple[asyncio.Event, asyncio.Event] | None = None
         self.app = Starlette(
@@ -65,9 +69,12 @@ class Model:
         """Answer the next request with these pieces and nothing else: they may be wrong."""
         self._next.append(list(chunks))
 
-    def fails(self, status: int, code: str) -> None:
-        """Refuse the next request."""
-        self._next.append(_error(status, code, "refused by request"))
+    def fails(self, status: int, code: str, **headers: str) -> None:
+        """Refuse the next request; headers with underscores in place of dashes."""
+        answer = _error(status, code, "refused by request")
+        for name, value in headers.items():
+            answer.headers[name.replace("_", "-")] = value
+        self._next.append(answer)
 
     def answers_a_page(self) -> None:
         """Answer the next request with 200 and a page."""
@@ -85,6 +92,7 @@ class Model:
     async def _complete(self, request: Request) -> Response:
         if self._key is not None and request.headers.get("authorization") != f"Bearer {self._key}":
             return _error(401, "invalid_api_key", "the key is not accepted")
+        self.requests += 1
         try:
             body = await request.json()
         except ClientDisconnect:  # whoever asked was killed
@@ -103,7 +111,7 @@ class Model:
             return found
         self.asked.append(body)
         self.keys.append(request.headers.get("authorization", ""))
-        return StreamingResponse(_events(found), media_type="text/event-stream")
+        return StreamingResponse(_events(found, self.uses), media_type="text/event-stream")
 
 
 def _echo(body: Mapping[str, Any]) -> str:
@@ -168,12 +176,17 @@ def _tool_pieces(calls: Sequence[tuple[str, Any]]) -> list[Chunk]:
     return [*first, *second]
 
 
-async def _events(chunks: Sequence[Chunk]) -> AsyncIterator[str]:
+async def _events(chunks: Sequence[Chunk], uses: tuple[int, int]) -> AsyncIterator[str]:
     common = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
     for chunk in chunks:
         yield f"data: {json.dumps({**common, **chunk})}\n\n"
     if any(choice["finish_reason"] for chunk in chunks for choice in chunk.get("choices", ())):
-        usage = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}
+        read, written = uses
+        usage = {
+            "prompt_tokens": read,
+            "completion_tokens": written,
+            "total_tokens": read + written,
+        }
         yield f"data: {json.dumps({**common, 'choices': [], 'usage': usage})}\n\n"
         yield "data: [DONE]\n\n"
 

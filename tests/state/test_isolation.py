@@ -81,6 +81,10 @@ async def test_a_shop_sees_its_own_domains_alone(database: Database) -> None:
         "rate_slot",
         "gate",
         "permit",
+        "budget",
+        "reservation",
+        "provider",
+        "slot",
     ],
 )
 async def test_handlers_cannot_read_the_engines_tables(database: Database, table: str) -> None:
