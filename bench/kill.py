@@ -32,9 +32,13 @@ PAUSES = {
     # of the transaction, until others own the work
     "none": (0.001, LEASE_SECONDS + EVIDENCE_SECONDS + 4),
     "guard": (0.006, LEASE_SECONDS + EVIDENCE_SECONDS + 4),
-    "fence": (0.01, LEASE_SECONDS + 1),
+    "fence": (0.01, LEASE_SECONDS + 4),
     "ack_before_commit": (0.0, 0.0),
 }
+PAUSED = ("fence", "guard")
+"""Mutants that a pause shows. Nothing else is harmed then: after a gap in the intake clock all wait
+for longer than a pause lasts, and nobody sends what the paused worker is about to send."""
+HARMLESS = (("flushall", 1),)
 REPEATED = 0.05
 SETTLE_SECONDS = 120.0
 """Besides twice the time of load: after a gap in the intake clock at its end, a send in doubt from
@@ -100,13 +104,13 @@ class Shoppers:
 
 
 async def bench(
-    running: Running, ports: tuple[int, int], seconds: float, seed: int, pause_seconds: float
+    running: Running, ports: tuple[int, int], seconds: float, seed: int, mutant: str
 ) -> dict[str, Any]:
     """Load and harm; then wait until nothing is owed, and judge by the provider's own log."""
     webhook = f"{running.card.address}/webhooks/whatsapp/{APP}"
     meta = Meta(shares=SHARES, seed=seed, webhooks=Webhooks(webhook, SECRET), access_token=TOKEN)
     server, second = server_of(meta, ports[0], Guest), SecondWorker(running)
-    kinds = (*KINDS, ("kill chroma", 1))
+    kinds = HARMLESS if mutant in PAUSED else (*KINDS, ("kill chroma", 1))
     faults = Faults(running, LEASE_SECONDS, seed, second.pid, kinds)
     shoppers = Shoppers(running, seed)
     async with AsyncExitStack() as stack_:
@@ -114,7 +118,7 @@ async def bench(
         others = [
             asyncio.create_task(meta.serve(server)),
             asyncio.create_task(second.run()),
-            asyncio.create_task(faults.wake_stopped(pause_seconds)),
+            asyncio.create_task(faults.wake_stopped(PAUSES[mutant][1])),
         ]
         try:
             await open_bench_shop(running)
@@ -279,7 +283,6 @@ def main() -> int:
     seconds = args.minutes * 60 if args.minutes else 25.0 if args.quick else 180.0
     mutant = args.mutant or "none"
     graph, model = free_ports(2)
-    share, pause_seconds = PAUSES[mutant]
     environment = {
         "GRAPH_API_URL": f"http://127.0.0.1:{graph}",
         "OPENAI_BASE_URL": f"http://127.0.0.1:{model}/v1",
@@ -290,7 +293,7 @@ def main() -> int:
         "NEXUS_SEND_GUARD_SECONDS": str(GUARD_SECONDS),
         "NEXUS_SEND_TIMEOUT_SECONDS": str(HTTP_SECONDS),
         "NEXUS_SEND_EVIDENCE_SECONDS": str(EVIDENCE_SECONDS),
-        "BENCH_PAUSE_SHARE": str(share),
+        "BENCH_PAUSE_SHARE": str(PAUSES[mutant][0]),
     }
     if args.mutant:
         environment["NEXUS_MUTANT"] = args.mutant
@@ -302,7 +305,7 @@ def main() -> int:
     )
     loop = uvloop.new_event_loop
     with stack(**environment) as running, asyncio.Runner(loop_factory=loop) as runner:
-        found = runner.run(bench(running, (graph, model), seconds, args.seed, pause_seconds))
+        found = runner.run(bench(running, (graph, model), seconds, args.seed, mutant))
     print(json.dumps(found))
     return 1 if any(found[name] for name in found if name not in ("acked", "faults")) else 0
 

@@ -35,8 +35,8 @@ def workers(stack: RunningStack) -> list[str]:
     return [each["name"] for each in found if each["name"].startswith("labour.") and each["pid"]]
 
 
-def labour(stack: RunningStack, seconds: float) -> Any:
-    done = stack.run("invoke", "labour", f"seconds={seconds}", "--json")
+def labour(stack: RunningStack, seconds: float, *more: str) -> Any:
+    done = stack.run("invoke", "labour", f"seconds={seconds}", *more, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -56,13 +56,15 @@ def test_a_burst_gets_processes_and_gives_them_back(stack: RunningStack) -> None
     assert {result["result"][1] for result in results} == {1}, "an attempt was interrupted"
 
 
-def test_a_restart_interrupts_no_attempt(stack: RunningStack) -> None:
+def test_a_restart_interrupts_no_attempt(stack: RunningStack, tmp_path: Path) -> None:
+    enough = tmp_path / "enough"
     with ThreadPoolExecutor(1) as callers:
-        started = callers.submit(labour, stack, 8)
+        started = callers.submit(labour, stack, 0, f"until={enough}")
         wait_for("it runs", lambda: '"running"' in stack.run("invocations", "--json").stdout)
         assert stack.run("restart", "worker").returncode == 0
         after = labour(stack, 0)  # the new worker serves while the former one finishes
         assert not started.done()
+        enough.touch()
         result = started.result()
 
     assert result["result"][1] == 1

@@ -220,7 +220,9 @@ async def test_a_refusal_for_lack_of_speed_is_sent_again_later(settings: Setting
         here.meta.answers_busy(130429, 429)
         message = await here.writes()
         assert await here.sends(message) == "accepted"
-        assert await here.attempts(message) == ["rejected", "accepted"]
+        *before, last = await here.attempts(message)
+        # One that began too late for its guard, on a busy machine, is closed unsent.
+        assert (set(before), last, here.meta.posts) == ({"rejected"}, "accepted", 2)
 
 
 async def test_the_limit_per_person_waits_six_seconds(settings: Settings) -> None:

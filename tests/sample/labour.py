@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from pathlib import Path
 
 from runtime import Context, Event, Scale, function
 
@@ -10,10 +11,14 @@ class Labour(Event):
     """Ask for work."""
 
     seconds: float = 0.5
+    until: str | None = None
+    """A file; the work is done once it is there. None: after `seconds`."""
 
 
 @function(concurrency=1, scale=Scale(maximum=3))
 async def labour(event: Labour, ctx: Context) -> list[int]:
     """Return the process that did it, and which attempt it was."""
     await asyncio.sleep(event.seconds)
+    while event.until and not Path(event.until).exists():
+        await asyncio.sleep(0.05)
     return [os.getpid(), ctx.attempt]
