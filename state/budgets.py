@@ -10,6 +10,10 @@ from state.work import Claimed
 
 SQL = load("budgets")
 
+UNFLUSHED = "FROM set_config('synchronous_commit', 'off', true)"
+"""Nobody waits for the disk: the answer is stored right after the call, and with it whatever was
+committed before. A crash of Postgres in between may forget what this one call took."""
+
 RUN, CONVERSATION, DAY = "run", "conversation", "day"
 
 
@@ -68,7 +72,7 @@ async def reserve(
     kept = [one for one in within if one.scope != RUN]
     found: str | None = await repeated(
         lambda: connection.fetchval(
-            "SELECT reserve_tokens($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            f"SELECT reserve_tokens($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) {UNFLUSHED}",
             claimed.id,
             worker,
             claimed.epoch,
@@ -96,7 +100,8 @@ async def settle(
     return bool(
         await repeated(
             lambda: connection.fetchval(
-                "SELECT settle_tokens($1, $2, $3, $4)", invocation, call, holder, tokens
+                f"SELECT settle_tokens($1, $2, $3, $4) {UNFLUSHED}",
+                *(invocation, call, holder, tokens),
             )
         )
     )
