@@ -30,7 +30,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def logs_as_they_were() -> Iterator[None]:
-    """A test that runs a command here has it log to that test's own standard error, which closes."""
+    """A command that a test runs in here logs to that test's standard error, which closes."""
     logger = logging.getLogger("nexus")
     handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
     yield
