@@ -10,7 +10,8 @@ from typing import Any
 
 from runtime.attempt import Attempt
 from runtime.batch import Batcher
-from runtime.event import Event
+from runtime.errors import InvalidEvent
+from runtime.event import Event, decode
 from runtime.function import Function
 from runtime.lanes import lane_number
 from runtime.limits import Rate
@@ -106,8 +107,8 @@ def _event(claimed: Claimed, function: Function[Any]) -> Event | None:
     """Return the event; None: it does not fit any more, and the attempt will fail by that."""
     event_type: type[Event] = function.event_type
     try:
-        return event_type.model_validate_json(claimed.event)
-    except ValueError:
+        return decode(event_type, claimed.event)
+    except InvalidEvent:
         return None
 
 

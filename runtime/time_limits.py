@@ -1,6 +1,6 @@
 """End attempts whose time is over, with one timer for all of them.
 
-A timer each would cost a no-op more than all else that the runtime does for it.
+A timer each would cost a no-op more than its task or anything else that the runtime does for it.
 """
 
 import asyncio

@@ -107,7 +107,7 @@ async def late_drops(connection: Connection) -> list[tuple[str, int]]:
         "SELECT f.name, count(*) FROM outcome o JOIN invocation i ON i.id = o.id"
         " JOIN function f ON f.fn = i.fn"
         " WHERE o.state = 'c' AND o.done_at > clock_timestamp() - interval '1 day'"
-        " AND o.result LIKE $1 GROUP BY 1 ORDER BY 1",
-        "not started: %",
+        " AND o.result LIKE ANY ($1::text[]) GROUP BY 1 ORDER BY 1",
+        [reason.format("%") for reason in (TOO_LATE, NO_SLOT)],
     )
     return [(row[0], row[1]) for row in rows]
