@@ -125,8 +125,9 @@ def _why(turn: Turn) -> Iterator[str]:
     seconds = (turn.ended_at - turn.started_at).total_seconds()
     tokens = turn.input_tokens + turn.output_tokens
     why = f": {turn.reason}" if turn.reason else ""
+    rounds = "1 round" if turn.rounds == 1 else f"{turn.rounds} rounds"
     yield (
-        f"            └ {turn.outcome}{why} ({turn.model or 'no model'}, {turn.rounds} rounds,"
+        f"            └ {turn.outcome}{why} ({turn.model or 'no model'}, {rounds},"
         f" {tokens} tokens, {seconds:.1f} s; {public_id(turn.turn_id)})"
     )
     for step in turn.trace:
