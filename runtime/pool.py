@@ -10,6 +10,7 @@ from typing import Any
 from runtime.attempt import DRAINING, LOST, Attempt
 from runtime.fairness import Begun, Fairness
 from runtime.function import Function
+from runtime.places import Places
 from state.dispatch import Asked
 from state.work import CANCELLED, DEAD, DONE, Claimed, Finish, Turn, Wanted
 
@@ -38,19 +39,18 @@ class Pool:
         """
         self.served = served
         self._run = run
-        self._concurrency = concurrency
+        self._places = Places(served, concurrency)
         self._attempts: dict[int, Attempt] = {}
         self._finished: deque[tuple[Attempt, Finish]] = deque()
         self._storing: list[tuple[Attempt, Finish]] = []
-        self._busy: Counter[int] = Counter()
-        self._ending: Counter[int] = Counter()
-        """Attempts in lanes whose end is not stored yet: the next in line will take their place."""
         self._since: dict[tuple[int, int | None], float] = {}
         """Since when a lane has been ours without a break."""
         self._look = set(served)
         """Functions at whose work we should look."""
         self._full: set[int] = set()
         """Functions whose last claim gave all that was wanted: a second loop may help."""
+        self._closed: set[int] = set()
+        """Functions last claimed for newcomers alone: the others' work may be waiting."""
         self._after: Counter[int] = Counter(dict.fromkeys(served, -1))
         self._fair = {fn: Fairness() for fn in served}
         self._bursting: set[int] = set()
@@ -107,31 +107,31 @@ class Pool:
         batch = [self._finished.popleft() for _ in range(count)]
         self._one_by_one = max(0, self._one_by_one - count)
         self._storing += batch
-        contended = {fn for fn in self._look | self._full if self._free(fn) <= 0}
+        waiting = self._look | self._full | self._closed
+        contended = {fn for fn in waiting if self._places.open(fn) <= 0}
         for attempt, finish in batch:
             finish.keep = self._keeps(attempt.claimed, contended)
             if not finish.keep:
-                self._ending[attempt.claimed.fn] -= _holds_place(attempt, finish)
+                self._leave(attempt, finish)
         return [finish for _, finish in batch], [] if self.draining else self._want(first)
-
-    def _free(self, fn: int) -> int:
-        """Return how many more attempts of a function may begin here; below 0: more than enough."""
-        free = self.served[fn].policy.at_once - self._busy[fn] - self._ending[fn]
-        if self._concurrency is None:
-            return free
-        return min(free, self._concurrency - self._busy.total() - self._ending.total())
 
     def _want(self, first: bool) -> list[Wanted]:
         wanted = []
-        for fn in sorted(self._look if first else self._look & self._full):
-            function = self.served[fn]
-            free = self._free(fn)
-            if free > 0:
-                count = min(free, CLAIM_AT_MOST)
-                lanes, behind = function.policy.lane is not None, self._fair[fn].behind(count)
-                wanted.append(Wanted(fn, count, lanes, self._after[fn], behind))
-                self._look.discard(fn)
-                self._busy[fn] += count  # until the turn says how many there were
+        reopened = {fn for fn in self._closed if self._places.open(fn) > 0}
+        for fn in sorted(self._look | reopened if first else self._look & self._full):
+            behind: list[tuple[int, int | None]]
+            if (count := min(self._places.open(fn), CLAIM_AT_MOST)) > 0:
+                behind = [*self._fair[fn].behind(count)]
+                self._closed.discard(fn)
+            elif (count := self._places.spare(fn)) > 0:
+                behind = [(tenant, None) for tenant in self._places.holders(fn)]
+                self._closed.add(fn)
+            else:
+                continue
+            lanes = self.served[fn].policy.lane is not None
+            wanted.append(Wanted(fn, count, lanes, self._after[fn], behind))
+            self._look.discard(fn)
+            self._places.ask(fn, count)
         return wanted
 
     def taken(self, turned: Turn, finished: list[Finish], wanted: list[Wanted]) -> None:
@@ -153,23 +153,23 @@ class Pool:
                 if not finish.keep:
                     self._look.add(attempt.claimed.fn)  # the next in that lane may be ours again
         for want in wanted:
-            self._busy[want.fn] -= want.most
+            self._places.answered(want.fn, want.most)
             self._full.discard(want.fn)
         self._full |= set(turned.more)
         self._look |= set(turned.more)
         for claimed in turned.claimed:
             self._after[claimed.fn] = claimed.tenant
             self._start(claimed)
-        if self._look or self._finished:
+        if self._look or self._closed or self._finished:
             self.wake()
 
     def give_back(self, finished: list[Finish], wanted: list[Wanted]) -> None:
         """Undo `take` after a turn that failed: it may or may not have happened."""
         for attempt, finish in reversed(self._stored(finished)):
             self._finished.appendleft((attempt, finish))
-            self._ending[attempt.claimed.fn] += _holds_place(attempt, finish)
+            self._hold(attempt, finish)
         for want in wanted:
-            self._busy[want.fn] -= want.most
+            self._places.answered(want.fn, want.most)
             self._look.add(want.fn)
 
     def reject(self, finished: list[Finish], why: str) -> None:
@@ -181,7 +181,7 @@ class Pool:
         for attempt, finish in self._stored(finished):
             failed = attempt.fail(f"its end could not be stored: {why}")
             self._finished.append((attempt, failed))
-            self._ending[attempt.claimed.fn] += _holds_place(attempt, finish)
+            self._hold(attempt, finish)
 
     def stop(self, ids: Iterable[int], why: str) -> None:
         """Cancel these attempts, if they run here."""
@@ -223,8 +223,17 @@ class Pool:
         self._storing = [pair for pair in self._storing if id(pair[1]) not in ours]
         for attempt, finish in pairs:
             if finish.keep:
-                self._ending[attempt.claimed.fn] -= _holds_place(attempt, finish)
+                self._leave(attempt, finish)
         return pairs
+
+    def _hold(self, attempt: Attempt, finish: Finish) -> None:
+        """An end that is to be stored keeps the place for the next in its lane, if it has one."""
+        if _keeps_place(attempt, finish):
+            self._places.hold(attempt.claimed.fn, attempt.claimed.tenant)
+
+    def _leave(self, attempt: Attempt, finish: Finish) -> None:
+        if _keeps_place(attempt, finish):
+            self._places.leave(attempt.claimed.fn, attempt.claimed.tenant)
 
     def _keeps(self, claimed: Claimed, contended: set[int]) -> bool:
         """Say whether a lane that is ours may go on: not for ever while others wait for a place."""
@@ -238,7 +247,7 @@ class Pool:
     def _start(self, claimed: Claimed) -> None:
         attempt = Attempt(claimed, self.served[claimed.fn])
         self._attempts[claimed.id] = attempt
-        self._busy[claimed.fn] += 1
+        self._places.hold(claimed.fn, claimed.tenant)
         if claimed.lane is not None:
             self._since.setdefault(_lane_of(claimed), time.monotonic())
         if attempt.newer is not None:
@@ -256,12 +265,12 @@ class Pool:
         if self._attempts.get(claimed.id) is attempt:
             del self._attempts[claimed.id]
             self._bursting.discard(claimed.id)
-        self._busy[claimed.fn] -= 1
         if begun is not None:
             self._fair[claimed.fn].ended(claimed.tenant, begun, end.tokens)
         count, seconds = self.ended.get(claimed.fn, (0, 0.0))
         self.ended[claimed.fn] = count + 1, seconds + time.monotonic() - began
-        self._ending[claimed.fn] += claimed.lane is not None
+        if claimed.lane is None:
+            self._places.leave(claimed.fn, claimed.tenant)
         self._finished.append((attempt, end))
         self.wake()
 
@@ -270,6 +279,6 @@ def _lane_of(claimed: Claimed) -> tuple[int, int | None]:
     return claimed.tenant, claimed.lane
 
 
-def _holds_place(attempt: Attempt, finish: Finish) -> bool:
+def _keeps_place(attempt: Attempt, finish: Finish) -> bool:
     """Say whether the next one in its lane will take its place; merged events have none."""
     return attempt.claimed.lane is not None and finish.id == attempt.claimed.id

@@ -76,9 +76,9 @@ class Wanted(NamedTuple):
     lanes: bool
     after: int
     """The shop served last (fairness); -1: none yet."""
-    behind: Sequence[tuple[int, int]] = ()
+    behind: Sequence[tuple[int, int | None]] = ()
     """Shops that had more of its time than others, and how many of `most` each gets; the one that
-    had the least of it first."""
+    had the least of it first. None for each: they get nothing, even if something is left."""
 
 
 class Turn(NamedTuple):

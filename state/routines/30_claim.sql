@@ -45,11 +45,13 @@ END $$;
 
 -- Take up to n due invocations that have no lane. When there are more, fair between shops: an
 -- equal share each; after them those that are `behind`, since they have had more than others, with the
--- shares the worker works out for them, in its order; then whatever is left for anybody.
+-- shares the worker works out for them, in its order; then whatever is left for anybody. Shares of
+-- NULL close it to those that are `behind`: they have places already, and these are for others.
 CREATE OR REPLACE FUNCTION claim_work(
     w int, f int, n int, last int, behind int[], behind_shares int[], t timestamptz
 ) RETURNS SETOF work LANGUAGE plpgsql AS $$
 DECLARE
+    closed boolean := num_nulls(VARIADIC behind_shares) > 0;
     due bigint[];
     shops int[];
     shares int[];
@@ -62,7 +64,7 @@ BEGIN
         ORDER BY q.run_at LIMIT n + 1) z;
     IF due IS NULL THEN
         RETURN;
-    ELSIF cardinality(due) <= n THEN
+    ELSIF cardinality(due) <= n AND NOT closed THEN
         RETURN QUERY
         UPDATE work k SET worker = w, epoch = k.epoch + 1
         WHERE k.id = ANY (ARRAY(
@@ -73,8 +75,11 @@ BEGIN
     END IF;
     shops := ready_shops(f, n, last, behind, false, t);
     shares := array_fill(ceil(n::float8 / greatest(cardinality(shops), 1))::int,
-                         ARRAY[cardinality(shops)]) || behind_shares;
-    shops := shops || behind;
+                         ARRAY[cardinality(shops)]);
+    IF NOT closed THEN
+        shops := shops || behind;
+        shares := shares || behind_shares;
+    END IF;
     RETURN QUERY
     UPDATE work k SET worker = w, epoch = k.epoch + 1
     WHERE k.id = ANY (ARRAY(
@@ -104,6 +109,7 @@ CREATE OR REPLACE FUNCTION claim_lanes(
     w int, f int, n int, last int, behind int[], behind_shares int[], t timestamptz
 ) RETURNS SETOF lane LANGUAGE plpgsql AS $$
 DECLARE
+    closed boolean := num_nulls(VARIADIC behind_shares) > 0;
     due int;
     shops int[];
     shares int[];
@@ -115,7 +121,7 @@ BEGIN
           AND q.run_at <= t AND q.tenant >= 0 LIMIT n + 1) q;
     IF due = 0 THEN
         RETURN;
-    ELSIF due <= n THEN
+    ELSIF due <= n AND NOT closed THEN
         RETURN QUERY
         UPDATE lane x SET worker = w, epoch = x.epoch + 1
         FROM (SELECT q.tenant, q.lane FROM lane q
@@ -128,8 +134,11 @@ BEGIN
     END IF;
     shops := ready_shops(f, n, last, behind, true, t);
     shares := array_fill(ceil(n::float8 / greatest(cardinality(shops), 1))::int,
-                         ARRAY[cardinality(shops)]) || behind_shares;
-    shops := shops || behind;
+                         ARRAY[cardinality(shops)]);
+    IF NOT closed THEN
+        shops := shops || behind;
+        shares := shares || behind_shares;
+    END IF;
     RETURN QUERY
     UPDATE lane x SET worker = w, epoch = x.epoch + 1
     FROM (SELECT z.tenant, z.lane FROM unnest(shops, shares) u (tenant, share) CROSS JOIN LATERAL (

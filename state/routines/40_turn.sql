@@ -8,7 +8,7 @@
 -- Children are events that a finished attempt dispatched: stored with its outcome or not at all.
 -- Wanted: functions, how many of each, whether they use lanes, the shop served last. Behind: shops that
 -- have had more of a function's time than others, and how many of those wanted each gets; the one
--- that had the least of it first.
+-- that had the least of it first; NULL for each: they get nothing, even if something is left.
 --
 -- Returns kind 'c' claimed (to be run), 'f' fenced (the id was not ours any more), or 'm': as much
 -- as was wanted of that function was there, so there may be more.

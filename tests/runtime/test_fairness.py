@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 import pytest
 
 from runtime.fairness import BEHIND_AT_MOST, TOKENS_PER_SECOND, Begun, Fairness
+from runtime.spare import Spare
 from state.work import DONE, Claimed, Wanted, turn
 from tests.state.test_turn import Desk, end, open_desk
 
@@ -115,6 +116,38 @@ async def test_nobodys_place_stays_empty_for_the_sake_of_fairness(desk: Desk) ->
     await shops.work(100)
     assert shops.starts[2] == 20
     assert shops.seconds[1] > 0.8 * PLACES * 100 - 20
+
+
+@pytest.mark.parametrize("lane", [None, 7])
+@pytest.mark.parametrize("places", [1, 10])
+async def test_places_for_newcomers_are_closed_to_those_who_have_one(
+    desk: Desk, lane: int | None, places: int
+) -> None:
+    await desk.ask("{}", "{}", tenant=1, lane=lane)
+    wanted = Wanted(desk.fn, places, True, -1, [(1, None)])
+    turned = await turn(desk.connection, desk.worker, finished=[], wanted=[wanted])
+    assert turned.claimed == []
+    await desk.ask("{}", tenant=2, lane=lane)
+    turned = await turn(desk.connection, desk.worker, finished=[], wanted=[wanted])
+    assert [one.tenant for one in turned.claimed] == [2]
+
+
+def test_places_are_kept_for_ten_minutes_after_another_shop_came() -> None:
+    spare = Spare(40, clock := Clock())
+    spare.came(1)
+    assert spare.places() == 0
+    spare.came(2)
+    clock.now += 599
+    assert spare.places() == 2
+    clock.now += 2
+    assert spare.places() == 0
+
+
+def test_a_function_with_few_places_keeps_none() -> None:
+    spare = Spare(19, Clock())
+    spare.came(1)
+    spare.came(2)
+    assert spare.places() == 0
 
 
 def runs(fair: Fairness, clock: Clock, tenant: int, seconds: float, tokens: int = 0) -> None:

@@ -75,6 +75,51 @@ async def test_a_lane_that_was_given_up_goes_on_at_once_when_nobody_else_waits(
     assert lines == list(range(20))
 
 
+@pytest.mark.parametrize("lanes", [False, True])
+async def test_a_shop_finds_a_place_though_another_has_more_work_than_there_are_places(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, lanes: bool
+) -> None:
+    monkeypatch.setattr(runtime.runner, "LOOK_SECONDS", 3600)  # no look by chance saves it
+    gate, begun = asyncio.Event(), asyncio.Semaphore(0)
+    running = most = 0
+
+    @function(lane="book", concurrency=20)
+    async def write(event: Entry, ctx: Context) -> None:
+        nonlocal running, most
+        if not event.seconds:
+            return
+        running += 1
+        most = max(most, running)
+        begun.release()
+        await gate.wait()
+        running -= 1
+
+    async with working(settings, [write]) as platform:
+        for tenant in (1, 2):
+            await platform.run(Entry(seconds=0), tenant=tenant)
+        flood = [Entry(book=str(number) if lanes else None) for number in range(60)]
+        await platform.dispatcher.dispatch_many(flood, tenant=1)
+        for _ in range(19):
+            await begun.acquire()
+        for book in (None, "of another"):
+            assert (await platform.run(Entry(book=book, seconds=0), tenant=2)).state == "done"
+        assert most == 19
+        gate.set()
+        await platform.zero("SELECT count(*) FROM work")
+
+
+async def test_a_shop_alone_has_every_place(settings: Settings) -> None:
+    everybody = asyncio.Barrier(20)
+
+    @function(concurrency=20)
+    async def write(event: Entry, ctx: Context) -> None:
+        await everybody.wait()
+
+    async with working(settings, [write]) as platform:
+        await platform.dispatcher.dispatch_many([Entry()] * 40)
+        await platform.zero("SELECT count(*) FROM work")
+
+
 async def test_steps_are_recorded_while_every_connection_is_in_a_transaction(
     settings: Settings,
 ) -> None:
