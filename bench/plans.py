@@ -49,7 +49,7 @@ HOT = (
         ("lane_ready",),
     ),
     Hot("claim lanes by shops", "claim_lanes", "UPDATE lane x#2", ("lane_ready", "lane_pkey")),
-    Hot("events of what was claimed", "turn", "SELECT 'c'::\"char\", c.id", ("invocation_pkey",)),
+    Hot("events of what was claimed", "claim", "SELECT 'c'::\"char\", c.id", ("invocation_pkey",)),
     Hot("heads of lanes", "heads", "WITH mine AS", ("work_line", "lane_pkey", "invocation_pkey")),
     Hot("fence of lanes", "turn", "SELECT array_agg(x.tenant)", ("lane_pkey",)),
     Hot("end in lanes", "turn", "WITH gone AS", ("lane_pkey", "work_pkey")),

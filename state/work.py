@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from state.database import Connection, repeated, sparse
 from state.dispatch import Asked
@@ -91,6 +91,7 @@ class Turn(NamedTuple):
     """Numbers of functions of which there may be more."""
 
 
+LOOK = "SELECT * FROM look($1, $2, $3, $4, $5, $6, $7, $8)"
 TURN = f"SELECT * FROM turn({', '.join(f'${place}' for place in range(1, 28))})"  # noqa: S608
 
 
@@ -118,6 +119,8 @@ async def turn(
         DatabaseAway: the turn may or may not have happened.
         RowRejected: an outcome that Postgres cannot hold.
     """
+    if not finished and len(wanted) == 1:
+        return await _look(connection, worker, wanted[0], alone=alone)
     finished = [each for one in finished for each in (one, *one.others)]
     behind = [(want.fn, *one) for want in wanted for one in want.behind]
     children = [(one.id, child) for one in finished for child in one.children]
@@ -150,7 +153,19 @@ async def turn(
         [tenant for _, tenant, _ in behind],
         [share for _, _, share in behind],
     )
-    rows = await repeated(lambda: connection.fetch(TURN, *arguments))
+    return _turned(await repeated(lambda: connection.fetch(TURN, *arguments)))
+
+
+async def _look(connection: Connection, worker: int, want: Wanted, *, alone: bool) -> Turn:
+    """Claim alone, for a worker that had nothing to do: it is what an event waits for."""
+    fn, most, lanes, after, behind = want
+    shops = [tenant for tenant, _ in behind]
+    shares = [share for _, share in behind]
+    arguments = (worker, alone, fn, most, lanes, after, shops, shares)
+    return _turned(await repeated(lambda: connection.fetch(LOOK, *arguments)))
+
+
+def _turned(rows: Sequence[Sequence[Any]]) -> Turn:
     claimed, fenced, more = [], [], []
     for row in rows:
         kind = row[0]

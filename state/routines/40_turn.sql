@@ -17,8 +17,7 @@
 -- Fences say "worker IS NOT DISTINCT FROM w", so that rows are found by their key alone: planned
 -- while a table is small, "worker = w" would read all rows of this worker for each that is asked.
 
--- As they were before lanes were given up one by one.
-DROP FUNCTION IF EXISTS heads(boolean, boolean, timestamptz, int[], bigint[], bigint[], int[]);
+-- As it was before lanes were given up one by one.
 DROP FUNCTION IF EXISTS turn(
     int, boolean, boolean, bigint[], bigint[], int[], bigint[], "char"[], float8[], text[], text[],
     int[], int[], bigint[], int[], int[], bigint[], text[], float8[], float8[], int[], int[],
@@ -27,61 +26,6 @@ DROP FUNCTION IF EXISTS turn(  -- before shops were weighed
     int, boolean, bigint[], bigint[], int[], bigint[], "char"[], float8[], text[], text[], int[],
     int[], boolean[], bigint[], int[], int[], bigint[], text[], float8[], float8[], int[], int[],
     boolean[], int[]);
-
-CREATE OR REPLACE FUNCTION alive(w int) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    -- reap() takes the same lock exclusively: either this commits first, or it sees the end.
-    PERFORM pg_advisory_xact_lock_shared(1, w);
-    IF NOT EXISTS (SELECT FROM worker WHERE worker_id = w AND NOT ended) THEN
-        RAISE EXCEPTION 'worker % was declared dead', w USING errcode = 'NX001';
-    END IF;
-END $$;
-
--- The heads of lanes that are ours: those that may run now are returned, the other lanes released.
-CREATE OR REPLACE FUNCTION heads(
-    alone boolean, t timestamptz, kt int[], kl bigint[], ke bigint[], kf int[], kk boolean[]
-) RETURNS TABLE (
-    id bigint, epoch bigint, tenant int, lane bigint, fn int, errors smallint,
-    crashes smallint, event text, reply_to int, created_at timestamptz, merged bigint[]
-) LANGUAGE plpgsql AS $$
-#variable_conflict use_column
-BEGIN
-    RETURN QUERY
-    WITH mine AS MATERIALIZED (
-        SELECT k.tenant, k.lane, k.epoch, k.fn, k.keep, q.id AS head, q.fn AS head_fn, q.suspect,
-               q.errors, q.crashes, coalesce(m.newest, q.id) AS id, m.others,
-               coalesce(m.due_at, q.run_at) AS due_at
-        FROM unnest(kt, kl, ke, kf, kk) k (tenant, lane, epoch, fn, keep)
-        LEFT JOIN LATERAL (
-            SELECT w.id, w.fn, w.run_at, w.suspect, w.errors, w.crashes FROM work w
-            WHERE w.tenant = k.tenant AND w.lane = k.lane ORDER BY w.id LIMIT 1) q ON true
-        -- Merge, Supersede: the newest of the events in line stands for all of them.
-        LEFT JOIN function f ON f.fn = q.fn AND f.cap_seconds IS NOT NULL
-        LEFT JOIN LATERAL (
-            SELECT max(w.id) AS newest,
-                   array_agg(w.id ORDER BY w.id) AS others,
-                   CASE WHEN f.burst = 's' THEN (array_agg(w.run_at ORDER BY w.id DESC))[1]
-                        ELSE least(max(w.run_at), min(w.run_at)
-                                   + make_interval(secs => f.cap_seconds - f.quiet_seconds))
-                   END AS due_at
-            FROM work w
-            WHERE f.fn IS NOT NULL AND w.tenant = k.tenant AND w.lane = k.lane AND w.fn = q.fn
-              AND w.id < coalesce((SELECT min(z.id) FROM work z WHERE z.tenant = k.tenant
-                                   AND z.lane = k.lane AND z.fn <> q.fn), 9223372036854775807)
-        ) m ON true),
-    released AS (
-        UPDATE lane x SET worker = NULL, run_at = h.due_at, fn = coalesce(h.head_fn, x.fn),
-               suspect = coalesce(h.suspect, false),
-               burst_until = CASE WHEN h.others IS NOT NULL THEN h.due_at END
-        FROM mine h
-        WHERE x.tenant = h.tenant AND x.lane = h.lane
-          AND (h.head IS NULL OR h.due_at > t OR h.head_fn <> h.fn OR h.suspect <> alone OR NOT h.keep))
-    SELECT h.id, h.epoch, h.tenant, h.lane, h.fn, h.errors, h.crashes, a.event, a.reply_to,
-           a.created_at, array_remove(h.others, h.id)
-    FROM mine h JOIN invocation a ON a.id = h.id
-    WHERE h.due_at <= t AND h.head_fn = h.fn AND h.suspect = alone AND h.keep
-    ORDER BY h.id;
-END $$;
 
 -- What people and waiting callers learn of finished attempts.
 CREATE OR REPLACE FUNCTION note_turn(
@@ -162,13 +106,9 @@ DECLARE
     some_closed bigint[];
     -- Lanes that are ours: (tenant, lane, epoch, fn, whether they stay so).
     kt int[]; kl bigint[]; ke bigint[]; kf int[]; kk boolean[];
-    nt int[]; nl bigint[]; ne bigint[]; nf int[];
-    wi bigint[]; we bigint[]; wt int[]; wf int[]; wr smallint[]; wc smallint[];  -- claimed work
-    f int; n int; taken int;
     bt int[] := '{}'; bs int[] := '{}';                                    -- behind in this function
 BEGIN
-    IF NOT finishing THEN
-        -- A claim alone may be lost in a crash of Postgres: nothing durable stands on it.
+    IF NOT finishing THEN  -- see look()
         PERFORM set_config('synchronous_commit', 'off', true);
     END IF;
     PERFORM alive(w);
@@ -298,46 +238,14 @@ BEGIN
     END IF;
 
     FOR i IN 1 .. cardinality(want_fns) LOOP
-        f := want_fns[i];
-        n := want_counts[i];
         IF cardinality(behind_fns) > 0 THEN
             SELECT coalesce(array_agg(u.tenant ORDER BY u.place), '{}'),
                    coalesce(array_agg(u.share ORDER BY u.place), '{}')
             INTO bt, bs FROM unnest(behind_fns, behind_tenants, behind_shares) WITH ORDINALITY
-                 u (fn, tenant, share, place) WHERE u.fn = f;
+                 u (fn, tenant, share, place) WHERE u.fn = want_fns[i];
         END IF;
-        SELECT array_agg(c.id), array_agg(c.epoch), array_agg(c.tenant), array_agg(c.fn),
-               array_agg(c.errors), array_agg(c.crashes)
-        INTO wi, we, wt, wf, wr, wc
-        FROM (SELECT * FROM claim_suspect_work(w, f, n, t) WHERE alone
-              UNION ALL
-              SELECT * FROM claim_work(w, f, n, want_after[i], bt, bs, t) WHERE NOT alone) c;
-        taken := coalesce(cardinality(wi), 0);
-        IF taken > 0 THEN
-            -- A statement of its own: the claim sees work that was committed after its caller's
-            -- snapshot was taken, and that snapshot does not have the invocation yet.
-            RETURN QUERY
-            SELECT 'c'::"char", c.id, c.epoch, c.tenant, NULL::bigint, c.fn, c.errors, c.crashes,
-                   a.event, a.reply_to, a.created_at, NULL::bigint[]
-            FROM unnest(wi, we, wt, wf, wr, wc) c (id, epoch, tenant, fn, errors, crashes)
-            JOIN invocation a ON a.id = c.id;
-        END IF;
-        IF taken < n AND want_lanes[i] THEN
-            SELECT array_agg(c.tenant), array_agg(c.lane), array_agg(c.epoch), array_agg(c.fn)
-            INTO nt, nl, ne, nf
-            FROM (SELECT * FROM claim_suspect_lanes(w, f, n - taken, t) WHERE alone
-                  UNION ALL
-                  SELECT * FROM claim_lanes(w, f, n - taken, want_after[i], bt, bs, t)
-                  WHERE NOT alone) c;
-            kt := kt || nt; kl := kl || nl; ke := ke || ne; kf := kf || nf;
-            kk := kk || array_fill(true, ARRAY[coalesce(cardinality(nt), 0)]);
-            taken := taken + coalesce(cardinality(nt), 0);
-        END IF;
-        IF taken >= n THEN
-            RETURN QUERY SELECT 'm'::"char", NULL::bigint, NULL::bigint, NULL::int, NULL::bigint,
-                f, NULL::smallint, NULL::smallint, NULL::text, NULL::int, NULL::timestamptz,
-                NULL::bigint[];
-        END IF;
+        RETURN QUERY SELECT * FROM claim(
+            w, alone, want_fns[i], want_counts[i], want_lanes[i], want_after[i], bt, bs, t);
     END LOOP;
 
     IF cardinality(kt) > 0 THEN
