@@ -23,6 +23,7 @@ class Batcher(Generic[T, R]):
         send: Callable[[list[T]], Awaitable[Sequence[R | Exception]]],
         limit: int,
         *,
+        at_first: int | None = None,
         rest_times: float = 0,
     ) -> None:
         """Create it.
@@ -30,11 +31,15 @@ class Batcher(Generic[T, R]):
         Args:
             send: gets 1 to `limit` items and returns an answer or error for each.
             limit: of items in one batch.
+            at_first: of items in a batch, and one more after each that left some waiting, up to
+                `limit`: a burst goes out in small parts, and a crowd that stays in large ones.
+                None: `limit` from the beginning.
             rest_times: after a batch nothing is sent for so many times as long as it took.
         """
         self._send = send
         self._rest_times = rest_times
         self._limit = limit
+        self._at_first = self._size = limit if at_first is None else at_first
         self._queue: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._sending: asyncio.Task[None] | None = None
 
@@ -55,14 +60,19 @@ class Batcher(Generic[T, R]):
     async def _run(self) -> None:
         try:
             while self._queue:
-                size = min(len(self._queue), self._limit)
-                batch = [self._queue.popleft() for _ in range(size)]
+                batch = self._next()
                 began = time.monotonic()
                 await self._send_one(batch)
                 if self._rest_times:
                     await asyncio.sleep((time.monotonic() - began) * self._rest_times)
         finally:
             self._sending = None
+
+    def _next(self) -> list[tuple[T, "asyncio.Future[R]"]]:
+        size = min(len(self._queue), self._size)
+        batch = [self._queue.popleft() for _ in range(size)]
+        self._size = min(self._size + 1, self._limit) if self._queue else self._at_first
+        return batch
 
     async def _send_one(self, batch: list[tuple[T, "asyncio.Future[R]"]]) -> None:
         try:

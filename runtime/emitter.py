@@ -2,7 +2,9 @@
 
 One chunk of an attempt is on its way at a time, so a later one cannot be seen before it. Between
 two batches the emitter rests for a few times as long as one took: a stream that somebody reads does
-not need every millisecond, and other work on the same Postgres does.
+not need every millisecond, and other work on the same Postgres does. Functions that began together
+emit together; their burst is stored in small batches, since each keeps this worker, Postgres, the
+gateway and Caddy busy one after another, and other work waits for all of them.
 """
 
 import asyncio
@@ -23,6 +25,8 @@ STREAM_LIMIT_BYTES = 16_000_000
 """Of all chunks of one attempt."""
 REST_TIMES = 4
 """Storing chunks keeps its line to Postgres busy for a fifth of the time at most."""
+STORE_AT_FIRST = 10
+"""In one batch; while chunks pile up each may be larger by one."""
 STORE_AT_MOST = 50
 """So many attempts go on between two looks at other work of this process."""
 
@@ -47,7 +51,7 @@ class Emitter:
         # Not from the pool, as `Steps`: a transaction waits for the last chunk before it commits.
         self._line = Line(database.dsn, "nexus chunks", roles=database.roles)
         self._batcher: Batcher[Chunk, bool] = Batcher(
-            self._flush, STORE_AT_MOST, rest_times=REST_TIMES
+            self._flush, STORE_AT_MOST, at_first=STORE_AT_FIRST, rest_times=REST_TIMES
         )
 
     async def aclose(self) -> None:
