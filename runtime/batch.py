@@ -1,10 +1,11 @@
 """The batching rule: send at once if nothing is in flight, else gather until it comes back.
 
 Without a timer: idle, a batch is one item without delay; under load it grows to what one round
-trip lets gather.
+trip lets gather. Where fewer and larger batches are worth more than a moment, it rests after each.
 """
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,6 +25,7 @@ class Batcher(Generic[T, R]):
         limit: int,
         *,
         rest_times: float = 0,
+        rest_at_most_seconds: float = math.inf,
     ) -> None:
         """Create it.
 
@@ -31,9 +33,11 @@ class Batcher(Generic[T, R]):
             send: gets 1 to `limit` items and returns an answer or error for each.
             limit: of items in one batch.
             rest_times: after a batch nothing is sent for so many times as long as it took.
+            rest_at_most_seconds: but for no longer than this.
         """
         self._send = send
         self._rest_times = rest_times
+        self._rest_at_most_seconds = rest_at_most_seconds
         self._limit = limit
         self._queue: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._sending: asyncio.Task[None] | None = None
@@ -60,7 +64,8 @@ class Batcher(Generic[T, R]):
                 began = time.monotonic()
                 await self._send_one(batch)
                 if self._rest_times:
-                    await asyncio.sleep((time.monotonic() - began) * self._rest_times)
+                    rest = (time.monotonic() - began) * self._rest_times
+                    await asyncio.sleep(min(rest, self._rest_at_most_seconds))
         finally:
             self._sending = None
 
