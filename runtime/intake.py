@@ -82,5 +82,5 @@ class Intake:
         wake = self._wake and len(batch) <= WAKE_AT_MOST
         ids = await take_deliveries(connection, batch, wake=wake)
         for number, count in Counter(one.fn for one in batch).items():
-            self._ringer.ring(self._names[number], count)
+            self._ringer.ring(self._names[number], count, told=wake)
         return ids
