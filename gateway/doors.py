@@ -16,6 +16,7 @@ TLS_ASK = "/internal/tls-ask"
 """Asked by Caddy without a token: whether a name is known. It tells nothing else."""
 DOOR = "nexus-door"
 """Caddy's header: through which of its sites a request came."""
+BELOW = tuple(f"{prefix}/" for prefix in PRIVATE)
 
 
 def is_private(path: str) -> bool:
@@ -24,7 +25,7 @@ def is_private(path: str) -> bool:
     >>> is_private("/functions/hello"), is_private("/functions"), is_private("/functionsx")
     (True, True, False)
     """
-    return any(path == prefix or path.startswith(prefix + "/") for prefix in PRIVATE)
+    return path.startswith(BELOW) or path in PRIVATE
 
 
 class PrivateDoor:

@@ -7,12 +7,12 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.doors import is_private
+from gateway.headers import header
 from runtime.logs import Log, where
 
 log = Log("gateway")
@@ -62,7 +62,7 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = Headers(scope=scope).get("x-request-id", "")
+        request_id = header(scope, b"x-request-id").decode("latin-1")
         if not GIVEN_ID.fullmatch(request_id):
             request_id = str(uuid.uuid4())
         scope.setdefault("state", {})["request_id"] = request_id
@@ -74,7 +74,8 @@ class Envelope:
                 status = message["status"]
                 headers = message.setdefault("headers", [])
                 present = {name for name, _ in headers}
-                headers += [each for each in HEADERS.items() if each[0] not in present]
+                if b"content-type" in present or status != 200:  # a bare yes is no page
+                    headers += [each for each in HEADERS.items() if each[0] not in present]
                 headers.append((b"x-request-id", request_id.encode()))
                 if self._stopping.is_set():
                     headers.append((b"connection", b"close"))

@@ -9,15 +9,17 @@ import hmac
 from collections.abc import Iterator
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
+from gateway.headers import header
 from gateway.problems import Problem
 from gateway.services import Services
 from runtime.function import Function
 from runtime.registry import Registry
-from runtime.signatures import SCHEMES, Scheme
+from runtime.signatures import SCHEMES
 from runtime.trigger import Webhook
 from state.apps import OpenedApp
 
@@ -25,15 +27,15 @@ BODY_LIMIT_BYTES = 4_000_000
 """WhatsApp posts up to 3 MB (Cloud API, "Webhooks")."""
 
 
+METHODS = ["GET", "POST"]
+
+
 def routes(registry: Registry) -> list[Route]:
     """Return the addresses of every declared webhook."""
     return [
-        Route(f"/webhooks/{trigger.path}/{{app}}", _endpoint(function, trigger), methods=METHODS)
+        Route(f"/webhooks/{trigger.path}/{{app}}", Hook(function, trigger), methods=METHODS)
         for function, trigger in _declared(registry)
     ]
-
-
-METHODS = ["GET", "POST"]
 
 
 def _declared(registry: Registry) -> Iterator[tuple[Function[Any], Webhook]]:
@@ -43,19 +45,41 @@ def _declared(registry: Registry) -> Iterator[tuple[Function[Any], Webhook]]:
                 yield function, trigger
 
 
-def _endpoint(function: Function[Any], trigger: Webhook) -> Any:
-    scheme = SCHEMES[trigger.signature]
+class Hook:
+    """What answers at the addresses of one webhook.
 
-    async def webhook(request: Request) -> Response:
-        services: Services = request.app.state.services
-        registration = _registration(services, trigger.path, request.path_params["app"])
-        if request.method == "POST":
-            return await _take(request, services, function, scheme, registration)
-        if not scheme.challenge:
+    It speaks ASGI itself: most requests come in here, and of each only one header and the body
+    are read. A `Request` and a `Response` would cost as much as storing it.
+    """
+
+    def __init__(self, function: Function[Any], trigger: Webhook) -> None:
+        self._function_name = function.name
+        self._provider = trigger.path
+        self._scheme = SCHEMES[trigger.signature]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the provider."""
+        services: Services = scope["app"].state.services
+        registration = _registration(services, self._provider, scope["path_params"]["app"])
+        if scope["method"] == "POST":
+            await self._take(services, registration, scope, receive)
+            empty = [(b"content-length", b"0")]
+            await send({"type": "http.response.start", "status": 200, "headers": empty})
+            await send({"type": "http.response.body"})
+        elif self._scheme.challenge:
+            await _verify(Request(scope), registration)(scope, receive, send)
+        else:
             raise Problem(405, "method-not-allowed", "this address takes POST alone")
-        return _verify(request, registration)
 
-    return webhook
+    async def _take(
+        self, services: Services, registration: OpenedApp, scope: Scope, receive: Receive
+    ) -> None:
+        body = await _body(receive)
+        if not self._scheme.fits(header(scope, self._scheme.header), body, registration.secrets):
+            raise Problem(401, "bad-signature", "the signature does not fit the body")
+        name = registration.app.name
+        intake = services.opened.dispatcher.intake
+        await intake.take(self._function_name, name, self._scheme.sender(name, body), body)
 
 
 def _registration(services: Services, provider: str, name: str) -> OpenedApp:
@@ -80,25 +104,13 @@ def _verify(request: Request, registration: OpenedApp) -> Response:
     return PlainTextResponse(asked.get("hub.challenge", ""))
 
 
-async def _take(
-    request: Request,
-    services: Services,
-    function: Function[Any],
-    scheme: Scheme,
-    registration: OpenedApp,
-) -> Response:
-    body = await _body(request)
-    if not scheme.fits(request.headers, body, registration.secrets):
-        raise Problem(401, "bad-signature", "the signature does not fit the body")
-    name = registration.app.name
-    intake = services.opened.dispatcher.intake
-    await intake.take(function.name, name, scheme.sender(name, body), body)
-    return Response(status_code=200)
-
-
-async def _body(request: Request) -> bytes:
+async def _body(receive: Receive) -> bytes:
     parts, size = [], 0
-    async for part in request.stream():
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part = message.get("body", b"")
         size += len(part)
         if size > BODY_LIMIT_BYTES:
             raise Problem(
@@ -108,7 +120,8 @@ async def _body(request: Request) -> bytes:
                 headers={"Connection": "close"},
             )
         parts.append(part)
-    return b"".join(parts)
+        if not message.get("more_body", False):
+            return b"".join(parts)
 
 
 def _later(detail: str) -> Problem:

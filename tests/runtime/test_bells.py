@@ -10,6 +10,7 @@ import redis.asyncio as redis
 from runtime.bell import job_key, queue_key
 from runtime.listener import Listener
 from runtime.registry import load_registry
+from runtime.ringer import Ringer
 from runtime.settings import Settings
 from tests.runtime.harness import ROOT, platform, worker_process
 from tests.sample.greet import Greet
@@ -133,3 +134,13 @@ async def test_a_listener_ends_whenever_it_is_cancelled(redis_url: str) -> None:
             await asyncio.wait([task])
         assert task.cancelled()
         await listener.aclose()
+
+
+async def test_a_bell_beside_a_notify_rings_all_the_same(redis_url: str) -> None:
+    ringer = Ringer(redis_url)
+    async with redis.Redis.from_url(redis_url) as client:
+        ringer.ring("greet", told=True)
+        assert await client.blpop([queue_key("greet")], timeout=5) is not None
+        ringer.ring("greet", told=True)
+        await ringer.aclose()
+        assert await client.llen(queue_key("greet")) == 1
