@@ -1,7 +1,4 @@
-"""Store events: any number in one call and one commit.
-
-In lanes or with keys by `state/routines/20_dispatch.sql`, else by `state/queries/dispatch.sql`.
-"""
+"""Store events: any number in one call and one commit (`state/routines/20_dispatch.sql`)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +6,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from state.database import Connection, repeated, sparse
-from state.queries import load
 
-PLAIN = load("dispatch")["plain"]
 NEW, REPEATED, CONFLICT = b"n", b"r", b"k"
 
 
@@ -66,8 +61,6 @@ async def dispatch(
         DatabaseAway: the connection broke; what was asked may or may not be stored.
         RowRejected: a text that Postgres cannot hold.
     """
-    if all(one.lane is None and one.key is None for one in asked):
-        return await _dispatch_plain(connection, asked, wake)
     keyed = any(one.key is not None for one in asked)
     arguments = (
         [one.tenant for one in asked],
@@ -89,18 +82,3 @@ async def dispatch(
     stored = [Stored(row[0], row[1]) for row in rows]
     # Ids are taken in the order of the events; rows without keys come back in no promised order.
     return stored if keyed else sorted(stored)
-
-
-async def _dispatch_plain(
-    connection: Connection, asked: Sequence[Asked], wake: bool
-) -> list[Stored]:
-    arguments = (
-        [one.tenant for one in asked],
-        [one.fn for one in asked],
-        [one.event for one in asked],
-        sparse([one.reply_to for one in asked]),
-        sparse([one.due_in() or None for one in asked]),
-        wake,
-    )
-    rows = await repeated(lambda: connection.fetch(PLAIN, *arguments))
-    return [Stored(number, NEW) for number in sorted([row[0] for row in rows])]
