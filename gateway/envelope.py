@@ -1,4 +1,7 @@
-"""What surrounds every answer: security headers, an id to quote, and a last resort for bugs."""
+"""What surrounds every answer: security headers, an id to quote, and a last resort for bugs.
+
+A yes without a word (of webhooks) has no page to protect, and goes without those headers.
+"""
 
 import asyncio
 import re
@@ -74,7 +77,7 @@ class Envelope:
                 status = message["status"]
                 headers = message.setdefault("headers", [])
                 present = {name for name, _ in headers}
-                if b"content-type" in present or status != 200:  # a bare yes is no page
+                if status != 200 or (b"content-length", b"0") not in headers:  # there is a page
                     headers += [each for each in HEADERS.items() if each[0] not in present]
                 headers.append((b"x-request-id", request_id.encode()))
                 if self._stopping.is_set():

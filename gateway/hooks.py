@@ -25,8 +25,6 @@ from state.apps import OpenedApp
 
 BODY_LIMIT_BYTES = 4_000_000
 """WhatsApp posts up to 3 MB (Cloud API, "Webhooks")."""
-
-
 METHODS = ["GET", "POST"]
 
 

@@ -66,7 +66,7 @@ class Attempt:
         self.late = False
         """Its time was over; its task was cancelled for that."""
         self.children: list[Asked] = []
-        self.task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[Finish] | None = None
         self.recording: asyncio.Future[None] | None = None
         """Stores the answer of the last step; None: it is stored."""
         self.stream: Any = None
@@ -239,6 +239,16 @@ class Attempt:
             where=where(error),
         )
         return self._finish(SNOOZE, _reason(error), delay_seconds=AWAY_SECONDS)
+
+    def broken(self, error: BaseException) -> Finish:
+        """Return the end of one where our own code failed around the handler."""
+        if self.stop is not None:
+            return self.stopped()
+        if isinstance(error, LeaseLost):
+            return self.foreign()
+        if isinstance(error, StateFault):
+            return self.unlucky(error)
+        return self._failed("error", _reason(error), error)
 
     def _left_to_newer(self, error: NewerEvent) -> Finish:
         """Leave an event of a newer version to a worker that knows it: no attempt is counted.

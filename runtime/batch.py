@@ -1,7 +1,7 @@
 """The batching rule: send at once if nothing is in flight, else gather until it comes back.
 
-Without a timer: idle, a batch is one item without delay; under load it grows to what one round
-trip lets gather. Where fewer and larger batches are worth more than a moment, it rests after each.
+Idle, a batch is one item without delay; under load it grows to what one round trip lets gather,
+and no timer is needed. Where fewer, larger batches are worth a moment, it rests after each.
 """
 
 import asyncio

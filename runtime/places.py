@@ -4,7 +4,7 @@ An attempt in a lane keeps its place until its end is stored, since the next in 
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from runtime.function import Function
@@ -30,11 +30,15 @@ class Places:
         self._shops: dict[int, Counter[int]] = {fn: Counter() for fn in served}
         self._spare = {fn: Spare(room) for fn, room in self._room.items()}
 
+    def begin(self, fn: int, tenant: int) -> None:
+        """An attempt of a shop begins in a place."""
+        self._spare[fn].came(tenant)
+        self.hold(fn, tenant)
+
     def hold(self, fn: int, tenant: int) -> None:
-        """An attempt of a shop takes a place, or takes it again."""
+        """A place of a shop is taken, or still is."""
         self._held[fn] += 1
         self._shops[fn][tenant] += 1
-        self._spare[fn].came(tenant)
 
     def leave(self, fn: int, tenant: int) -> None:
         """Its place is free."""
@@ -52,16 +56,14 @@ class Places:
         """The turn is back."""
         self._asked[fn] -= count
 
-    def holders(self, fn: int) -> list[int]:
+    def holders(self, fn: int) -> Collection[int]:
         """Return the shops that have places of a function."""
-        return list(self._shops[fn])
+        return self._shops[fn]
 
     def open(self, fn: int) -> int:
         """Return how many more attempts may begin whosever they are; 0 or less: none."""
         free, kept = self._free(fn), self._spare[fn].places()
-        if 0 < free <= kept and len(self._shops[fn]) > HOLDERS_AT_MOST:
-            return free
-        return free - kept
+        return free if len(self._shops[fn]) > HOLDERS_AT_MOST else free - kept
 
     def spare(self, fn: int) -> int:
         """Return how many places are free for newcomers alone; 0 or less: none."""

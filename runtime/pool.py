@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from typing import Any
 
 from runtime.attempt import DRAINING, LOST, Attempt
@@ -23,7 +23,7 @@ SLICE_SECONDS = 0.05
 LATE_SECONDS = 0.005
 """A delay counts from Postgres' clock, a moment before ours: look this much later."""
 
-Run = Callable[[Attempt], Any]
+Run = Callable[[Attempt], Coroutine[Any, Any, Finish]]
 
 
 class Pool:
@@ -34,7 +34,7 @@ class Pool:
 
         Args:
             served: functions by number.
-            run: coroutine function that runs an attempt and returns its Finish.
+            run: runs an attempt and says how it ended.
             concurrency: attempts at once in all; None: as each function declares.
         """
         self.served = served
@@ -112,7 +112,7 @@ class Pool:
         for attempt, finish in batch:
             finish.keep = self._keeps(attempt.claimed, contended)
             if not finish.keep:
-                self._leave(attempt, finish)
+                self._leave(attempt)
         return [finish for _, finish in batch], [] if self.draining else self._want(first)
 
     def _want(self, first: bool) -> list[Wanted]:
@@ -137,7 +137,8 @@ class Pool:
     def taken(self, turned: Turn, finished: list[Finish], wanted: list[Wanted]) -> None:
         """Take in what a turn gave; `finished` and `wanted` are what it was asked."""
         going_on = {_lane_of(claimed) for claimed in turned.claimed}
-        for attempt, finish in self._stored(finished):
+        stored = self._stored(finished)
+        for attempt, finish in stored:
             if finish.children:
                 # What is due at once was stored later than this turn's time of looking.
                 self.expect(finish.children)
@@ -160,6 +161,8 @@ class Pool:
         for claimed in turned.claimed:
             self._after[claimed.fn] = claimed.tenant
             self._start(claimed)
+        for attempt, _ in stored:
+            self._look_for_newcomers(attempt.claimed)
         if self._look or self._closed or self._finished:
             self.wake()
 
@@ -167,7 +170,7 @@ class Pool:
         """Undo `take` after a turn that failed: it may or may not have happened."""
         for attempt, finish in reversed(self._stored(finished)):
             self._finished.appendleft((attempt, finish))
-            self._hold(attempt, finish)
+            self._hold(attempt)
         for want in wanted:
             self._places.answered(want.fn, want.most)
             self._look.add(want.fn)
@@ -178,10 +181,10 @@ class Pool:
             self._one_by_one = len(finished)
             self.give_back(finished, [])
             return
-        for attempt, finish in self._stored(finished):
+        for attempt, _ in self._stored(finished):
             failed = attempt.fail(f"its end could not be stored: {why}")
             self._finished.append((attempt, failed))
-            self._hold(attempt, finish)
+            self._hold(attempt)
 
     def stop(self, ids: Iterable[int], why: str) -> None:
         """Cancel these attempts, if they run here."""
@@ -223,17 +226,22 @@ class Pool:
         self._storing = [pair for pair in self._storing if id(pair[1]) not in ours]
         for attempt, finish in pairs:
             if finish.keep:
-                self._leave(attempt, finish)
+                self._leave(attempt)
         return pairs
 
-    def _hold(self, attempt: Attempt, finish: Finish) -> None:
-        """An end that is to be stored keeps the place for the next in its lane, if it has one."""
-        if _keeps_place(attempt, finish):
+    def _hold(self, attempt: Attempt) -> None:
+        """Keep the place of one that has ended for the next in its lane, if it has one."""
+        if attempt.claimed.lane is not None:
             self._places.hold(attempt.claimed.fn, attempt.claimed.tenant)
 
-    def _leave(self, attempt: Attempt, finish: Finish) -> None:
-        if _keeps_place(attempt, finish):
+    def _leave(self, attempt: Attempt) -> None:
+        if attempt.claimed.lane is not None:
             self._places.leave(attempt.claimed.fn, attempt.claimed.tenant)
+
+    def _look_for_newcomers(self, claimed: Claimed) -> None:
+        """Look again if this one's shop was left out, and has no place any more."""
+        if claimed.fn in self._closed and claimed.tenant not in self._places.holders(claimed.fn):
+            self._look.add(claimed.fn)
 
     def _keeps(self, claimed: Claimed, contended: set[int]) -> bool:
         """Say whether a lane that is ours may go on: not for ever while others wait for a place."""
@@ -247,21 +255,26 @@ class Pool:
     def _start(self, claimed: Claimed) -> None:
         attempt = Attempt(claimed, self.served[claimed.fn])
         self._attempts[claimed.id] = attempt
-        self._places.hold(claimed.fn, claimed.tenant)
+        self._places.begin(claimed.fn, claimed.tenant)
         if claimed.lane is not None:
             self._since.setdefault(_lane_of(claimed), time.monotonic())
         if attempt.newer is not None:
             self._bursting.add(claimed.id)
         begun = self._fair[claimed.fn].began(claimed.tenant)
-        attempt.task = asyncio.create_task(self._attend(attempt, begun))
+        attempt.task = asyncio.create_task(self._run(attempt))
+        # Not a coroutine around it: of a task that is cancelled before it begins, nothing runs.
+        attempt.task.add_done_callback(partial(self._ended, attempt, begun, time.monotonic()))
 
-    async def _attend(self, attempt: Attempt, begun: Begun | None) -> None:
-        claimed, began = attempt.claimed, time.monotonic()
-        end: Finish | None = None
-        with suppress(asyncio.CancelledError):
-            end = await self._run(attempt)
-        if end is None:  # cancelled before it began, or in the middle of beginning
+    def _ended(
+        self, attempt: Attempt, begun: Begun | None, began: float, task: "asyncio.Task[Finish]"
+    ) -> None:
+        claimed = attempt.claimed
+        if task.cancelled():
             end = attempt.stopped()
+        elif error := task.exception():
+            end = attempt.broken(error)
+        else:
+            end = task.result()
         if self._attempts.get(claimed.id) is attempt:
             del self._attempts[claimed.id]
             self._bursting.discard(claimed.id)
@@ -277,8 +290,3 @@ class Pool:
 
 def _lane_of(claimed: Claimed) -> tuple[int, int | None]:
     return claimed.tenant, claimed.lane
-
-
-def _keeps_place(attempt: Attempt, finish: Finish) -> bool:
-    """Say whether the next one in its lane will take its place; merged events have none."""
-    return attempt.claimed.lane is not None and finish.id == attempt.claimed.id

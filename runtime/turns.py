@@ -176,6 +176,8 @@ class Turns:
         self._told(LISTENING)
         if not self._first:
             self._pool.lose(await reconcile(first, self._worker, self._pool.held()))
-        for connection in self._connections:  # loads the plans; else the first real turn waits
-            await turn(connection, self._worker, finished=[], wanted=[], alone=self._alone)
+        nothing = [Wanted(fn, 0, True, -1) for fn in list(self._pool.served)[:1]]
+        for connection in self._connections:  # loads the plans; else the first real one waits
+            for wanted in ([], nothing):  # a turn, and a look
+                await turn(connection, self._worker, finished=[], wanted=wanted, alone=self._alone)
         self._first = False

@@ -1,4 +1,4 @@
-"""What is owed: claim it, and say how it ended (`state/routines/40_turn.sql`)."""
+"""What is owed: claim it, and say how it ended (`state/routines/38_look.sql`, `40_turn.sql`)."""
 
 import time
 from collections.abc import Sequence

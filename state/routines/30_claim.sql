@@ -46,7 +46,7 @@ END $$;
 -- Take up to n due invocations that have no lane. When there are more, fair between shops: an
 -- equal share each; after them those that are `behind`, since they have had more than others, with the
 -- shares the worker works out for them, in its order; then whatever is left for anybody. Shares of
--- NULL close it to those that are `behind`: they have places already, and these are for others.
+-- NULL close it to those that are `behind`: they have places already, and each of the others gets one.
 CREATE OR REPLACE FUNCTION claim_work(
     w int, f int, n int, last int, behind int[], behind_shares int[], t timestamptz
 ) RETURNS SETOF work LANGUAGE plpgsql AS $$
@@ -74,11 +74,12 @@ BEGIN
         RETURN;
     END IF;
     shops := ready_shops(f, n, last, behind, false, t);
-    shares := array_fill(ceil(n::float8 / greatest(cardinality(shops), 1))::int,
-                         ARRAY[cardinality(shops)]);
-    IF NOT closed THEN
+    IF closed THEN
+        shares := array_fill(1, ARRAY[cardinality(shops)]);
+    ELSE
+        shares := array_fill(ceil(n::float8 / greatest(cardinality(shops), 1))::int,
+                             ARRAY[cardinality(shops)]) || behind_shares;
         shops := shops || behind;
-        shares := shares || behind_shares;
     END IF;
     RETURN QUERY
     UPDATE work k SET worker = w, epoch = k.epoch + 1
@@ -90,7 +91,7 @@ BEGIN
             ORDER BY q.run_at, q.id LIMIT u.share FOR UPDATE SKIP LOCKED) z LIMIT n))
     RETURNING k.*;
     GET DIAGNOSTICS taken = ROW_COUNT;
-    IF taken < n AND cardinality(shops) > 1 THEN
+    IF taken < n AND cardinality(shops) > 1 AND NOT closed THEN
         RETURN QUERY
         UPDATE work k SET worker = w, epoch = k.epoch + 1
         WHERE k.id = ANY (ARRAY(
@@ -133,11 +134,12 @@ BEGIN
         RETURN;
     END IF;
     shops := ready_shops(f, n, last, behind, true, t);
-    shares := array_fill(ceil(n::float8 / greatest(cardinality(shops), 1))::int,
-                         ARRAY[cardinality(shops)]);
-    IF NOT closed THEN
+    IF closed THEN
+        shares := array_fill(1, ARRAY[cardinality(shops)]);
+    ELSE
+        shares := array_fill(ceil(n::float8 / greatest(cardinality(shops), 1))::int,
+                             ARRAY[cardinality(shops)]) || behind_shares;
         shops := shops || behind;
-        shares := shares || behind_shares;
     END IF;
     RETURN QUERY
     UPDATE lane x SET worker = w, epoch = x.epoch + 1
@@ -149,7 +151,7 @@ BEGIN
     WHERE x.tenant = q.tenant AND x.lane = q.lane
     RETURNING x.*;
     GET DIAGNOSTICS taken = ROW_COUNT;
-    IF taken < n AND cardinality(shops) > 1 THEN
+    IF taken < n AND cardinality(shops) > 1 AND NOT closed THEN
         RETURN QUERY
         UPDATE lane x SET worker = w, epoch = x.epoch + 1
         FROM (SELECT z.tenant, z.lane FROM unnest(shops) u (tenant) CROSS JOIN LATERAL (

@@ -7,13 +7,20 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
+from runtime import Context, Event, function
 from runtime.fairness import BEHIND_AT_MOST, TOKENS_PER_SECOND, Begun, Fairness
-from runtime.spare import Spare
+from runtime.places import Places
+from runtime.spare import HOLDERS_AT_MOST, Spare
+from state.functions import Declared, number_functions
 from state.work import DONE, Claimed, Wanted, turn
 from tests.state.test_turn import Desk, end, open_desk
 
 PLACES = 10
 SECONDS = 120.0
+
+
+class Anything(Event):
+    pass
 
 
 @pytest.fixture
@@ -127,9 +134,35 @@ async def test_places_for_newcomers_are_closed_to_those_who_have_one(
     wanted = Wanted(desk.fn, places, True, -1, [(1, None)])
     turned = await turn(desk.connection, desk.worker, finished=[], wanted=[wanted])
     assert turned.claimed == []
-    await desk.ask("{}", tenant=2, lane=lane)
+    for other in (lane, lane and 8):
+        await desk.ask("{}", tenant=2, lane=other)
     turned = await turn(desk.connection, desk.worker, finished=[], wanted=[wanted])
-    assert [one.tenant for one in turned.claimed] == [2]
+    assert [one.tenant for one in turned.claimed] == [2], "one place each"
+
+
+async def test_a_turn_may_claim_for_newcomers_of_one_function_and_for_all_of_another(
+    desk: Desk,
+) -> None:
+    other = (await number_functions(desk.connection, [Declared("other", None, None)]))["other"]
+    for fn in (desk.fn, other):
+        for tenant in (1, 2):
+            await desk.ask("{}", tenant=tenant, fn=fn)
+    wanted = [Wanted(desk.fn, 5, False, -1, [(1, None)]), Wanted(other, 5, False, -1, [(1, 5)])]
+    turned = await turn(desk.connection, desk.worker, finished=[], wanted=wanted)
+    found = sorted((one.fn == other, one.tenant) for one in turned.claimed)
+    assert found == [(False, 2), (True, 1), (True, 2)]
+
+
+def test_where_many_shops_share_the_places_none_is_kept() -> None:
+    @function(concurrency=40)
+    async def plain(event: Anything, ctx: Context) -> None: ...
+
+    places = Places({1: plain}, None)
+    for tenant in range(HOLDERS_AT_MOST):
+        places.begin(1, tenant)
+    assert places.open(1) == 40 - HOLDERS_AT_MOST - 2
+    places.begin(1, HOLDERS_AT_MOST)
+    assert places.open(1) == 40 - HOLDERS_AT_MOST - 1
 
 
 def test_places_are_kept_for_ten_minutes_after_another_shop_came() -> None:

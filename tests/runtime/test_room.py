@@ -1,13 +1,17 @@
 """How many attempts run at once, and who gets the next place."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
 import runtime.runner
 from runtime import Context, Event, Retry, function
+from runtime.attempt import BY_REQUEST, Attempt
+from runtime.pool import Pool
 from runtime.settings import Settings
 from runtime.worker import CONNECTIONS
+from state.work import CANCELLED, Claimed, Finish, Turn
 from tests.runtime.harness import working
 
 
@@ -15,6 +19,10 @@ class Entry(Event):
     line: int = 0
     book: str | None = None
     seconds: float = 0.005
+
+
+class Passing(Event):
+    pass
 
 
 async def test_lanes_do_not_get_more_places_than_the_function_has(settings: Settings) -> None:
@@ -106,6 +114,72 @@ async def test_a_shop_finds_a_place_though_another_has_more_work_than_there_are_
         assert most == 19
         gate.set()
         await platform.zero("SELECT count(*) FROM work")
+
+
+@pytest.mark.parametrize("lanes", [False, True])
+async def test_a_shop_whose_place_is_free_again_is_a_newcomer(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, lanes: bool
+) -> None:
+    monkeypatch.setattr(runtime.runner, "LOOK_SECONDS", 3600)  # no look by chance saves it
+    gates = {line: asyncio.Event() for line in (1, 2)}
+    begun = asyncio.Semaphore(0)
+
+    @function(lane="book", concurrency=40)
+    async def write(event: Entry, ctx: Context) -> None:
+        begun.release()
+        if event.line:
+            await gates[event.line].wait()
+
+    @function()
+    async def pass_by(event: Passing, ctx: Context) -> None: ...
+
+    silent = settings.model_copy(update={"redis_url": None})  # nor a bell that comes late
+    async with working(silent, [write, pass_by]) as platform:
+        for tenant in (1, 2):
+            await platform.run(Entry(), tenant=tenant)
+        flood = [Entry(line=1, book=str(number) if lanes else None) for number in range(50)]
+        for one in flood:  # one by one: each with a NOTIFY
+            await platform.dispatcher.dispatch(one, tenant=1)
+        for _ in range(2 + 38):
+            await begun.acquire()
+        first, second = [
+            await platform.dispatcher.dispatch(
+                Entry(line=line, book=str(line) if lanes else None), tenant=2, wait=True
+            )
+            for line in (2, 0)
+        ]
+        await begun.acquire()
+        await platform.run(Passing())  # by now the worker has looked for the second, in vain
+        gates[2].set()
+        for each in (first, second):
+            assert (await platform.end_of(each.id)).state == "done"
+        gates[1].set()
+        await platform.zero("SELECT count(*) FROM work")
+
+
+async def test_an_attempt_that_is_stopped_before_it_begins_leaves_its_place(
+    settings: Settings,
+) -> None:
+    @function(concurrency=1)
+    async def write(event: Entry, ctx: Context) -> None: ...
+
+    ran: list[int] = []
+
+    async def run(attempt: Attempt) -> Finish:
+        ran.append(attempt.claimed.id)
+        return attempt.stopped()
+
+    pool = Pool({1: write}, run, None)
+    now = datetime.now(UTC)
+    claimed = Claimed(7, 1, 1, None, 1, 0, 0, "{}", None, now, None)
+    pool.look([1])
+    _, wanted = pool.take(first=True)
+    pool.taken(Turn([claimed], [], []), [], wanted)
+    pool.stop([7], BY_REQUEST)
+    while pool.running():
+        await asyncio.sleep(0)
+    (finish,), _ = pool.take(first=True)
+    assert (finish.id, finish.kind, ran) == (7, CANCELLED, [])
 
 
 async def test_a_shop_alone_has_every_place(settings: Settings) -> None:

@@ -10,6 +10,7 @@ from runtime import Cancel, Context, Event, Merge, Retry, Snooze, function
 from runtime.errors import StepError
 from runtime.registry import Registry
 from runtime.settings import Settings
+from runtime.shops import Shops
 from runtime.worker import work
 from state.errors import DatabaseAway
 from state.ids import public_id
@@ -151,6 +152,29 @@ async def test_that_postgres_was_away_is_no_failed_attempt(
     assert seen == [1, 1, 1, 1]
     assert detail is not None
     assert detail.failures == []
+
+
+@pytest.mark.parametrize(
+    ("error", "attempt"), [(DatabaseAway("gone"), 1), (RuntimeError("ours"), 2)]
+)
+async def test_what_fails_around_a_handler_does_not_keep_its_lane(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, error: Exception, attempt: int
+) -> None:
+    read = Shops.numbered
+
+    async def numbered(shops: Shops, tenant: int) -> Any:
+        monkeypatch.setattr(Shops, "numbered", read)
+        raise error
+
+    monkeypatch.setattr(Shops, "numbered", numbered)
+
+    @function(retry=QUICK, lane="book")
+    async def write(event: Other, ctx: Context) -> int:
+        return ctx.attempt
+
+    async with working(settings, [write]) as platform:
+        outcome = await platform.run(Other(book="a"))
+    assert (outcome.state, outcome.result) == ("done", str(attempt))
 
 
 async def test_a_handler_that_spoils_its_own_connection_fails_in_the_end(
