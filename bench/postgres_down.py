@@ -141,7 +141,9 @@ async def _kept(running: Running, senders: Senders) -> dict[str, int]:
             if done == len(numbers) or time.monotonic() > until:
                 break
             await asyncio.sleep(0.1)
-        stored = await connection.fetchval("SELECT count(*) FROM invocation WHERE tenant = 0")
+        stored = await connection.fetchval(
+            "SELECT count(*) FROM invocation JOIN function USING (fn) WHERE name = 'hello'"
+        )
         return {"lost": len(numbers) - int(done), "doubled": int(stored) - senders.sent}
     finally:
         await connection.close()
