@@ -14,9 +14,7 @@ from runtime.host.layout import HOME
 
 OURS = ("NEXUS_", "POSTGRES_DSN", "REDIS_URL", "CHROMA_URL", "PORT", "GATEWAY_ADDR", "API_BASE_URL")
 
-# In the order of their names: the acceptance tests come first, since a long file that is begun last
-# is waited for by all; xdist would begin with the files of most tests.
-ALL = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
+ALL = ("-n", "3", "--dist", "loadfile")
 
 
 def add_arguments(_: argparse.ArgumentParser) -> None:
