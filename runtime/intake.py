@@ -19,7 +19,7 @@ from state.errors import StateFault
 FLUSH_AT_MOST = 100
 REST_SECONDS = 0.002
 """Between two commits at most: no provider feels it, and under load one commit carries twice as
-many deliveries, which spares Postgres and this process a quarter of their work."""
+many deliveries, which spares Postgres about a third of its work."""
 WAITING_LIMIT_BYTES = 64_000_000
 """Bodies that wait for their commit; above it, providers are asked to come back."""
 
