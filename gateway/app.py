@@ -7,10 +7,11 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from gateway import api, assets, bells, health, hooks, live, openapi, tls
+from gateway import api, assets, bells, health, live, openapi, tls
 from gateway.doors import PrivateDoor
 from gateway.envelope import Envelope, Traffic
 from gateway.faults import HANDLERS, answer_fault
+from gateway.hooks import Hooks
 from gateway.pages import decisions, invocations, login, oddities, phone
 from gateway.pages.board import Boards
 from gateway.services import Services
@@ -57,8 +58,7 @@ def create_app(settings: Settings, registry: Registry) -> Starlette:
             await services.aclose()
 
     app = Starlette(
-        # looked through in order: the hot ones first
-        routes=[*hooks.routes(registry), *PRIVATE, *PUBLIC],
+        routes=[*PRIVATE, *PUBLIC],  # looked through in order: the hot ones first
         lifespan=lifespan,
         exception_handlers=HANDLERS,
         middleware=[
@@ -68,6 +68,7 @@ def create_app(settings: Settings, registry: Registry) -> Starlette:
                 traffic=traffic,
                 stopping=services.stopping.begun,
             ),
+            Middleware(Hooks, registry=registry, services=services),
             Middleware(PrivateDoor, tokens=internal_tokens(settings)),
         ],
     )

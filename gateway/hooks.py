@@ -11,29 +11,55 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.faults import answer_fault
 from gateway.headers import header
 from gateway.problems import Problem
 from gateway.services import Services
+from runtime.errors import RuntimeFault
 from runtime.function import Function
 from runtime.registry import Registry
 from runtime.signatures import SCHEMES
 from runtime.trigger import Webhook
 from state.apps import OpenedApp
+from state.errors import StateFault
 
 BODY_LIMIT_BYTES = 4_000_000
 """WhatsApp posts up to 3 MB (Cloud API, "Webhooks")."""
-METHODS = ["GET", "POST"]
+METHODS = ("GET", "HEAD", "POST")
 
 
-def routes(registry: Registry) -> list[Route]:
-    """Return the addresses of every declared webhook."""
-    return [
-        Route(f"/webhooks/{trigger.path}/{{app}}", Hook(function, trigger), methods=METHODS)
-        for function, trigger in _declared(registry)
-    ]
+class Hooks:
+    """The way to the webhooks, before all other addresses: most requests come in here.
+
+    It speaks ASGI itself: of each request only one header and the body are read. With a route, a
+    `Request` and a `Response` it takes more than twice as long in here.
+    """
+
+    def __init__(self, app: ASGIApp, registry: Registry, services: Services) -> None:
+        """Stand before `app`, which gets every request that is for no webhook."""
+        self._app = app
+        self._services = services
+        self._hooks = {
+            f"/webhooks/{trigger.path}": Hook(function, trigger)
+            for function, trigger in _declared(registry)
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the provider, or pass the request on."""
+        hook, name = None, ""
+        if scope["type"] == "http":
+            before, _, name = scope["path"].rpartition("/")
+            hook = self._hooks.get(before)
+        if hook is None or not name:
+            await self._app(scope, receive, send)
+            return
+        try:
+            await hook.answer(self._services, name, scope, receive, send)
+        except (Problem, RuntimeFault, StateFault) as fault:
+            refusal = await answer_fault(Request(scope), fault)
+            await refusal(scope, receive, send)
 
 
 def _declared(registry: Registry) -> Iterator[tuple[Function[Any], Webhook]]:
@@ -44,21 +70,30 @@ def _declared(registry: Registry) -> Iterator[tuple[Function[Any], Webhook]]:
 
 
 class Hook:
-    """What answers at the addresses of one webhook.
-
-    It speaks ASGI itself: most requests come in here, and of each only one header and the body
-    are read. With a `Request` and a `Response` it takes about twice as long in here.
-    """
+    """What answers at the addresses of one webhook."""
 
     def __init__(self, function: Function[Any], trigger: Webhook) -> None:
         self._function_name = function.name
         self._provider = trigger.path
         self._scheme = SCHEMES[trigger.signature]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer the provider."""
-        services: Services = scope["app"].state.services
-        registration = _registration(services, self._provider, scope["path_params"]["app"])
+    async def answer(
+        self, services: Services, name: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Answer the provider at the address of the registration with this name.
+
+        Raises:
+            Problem: it is refused.
+            RuntimeFault: it could not be stored.
+        """
+        if scope["method"] not in METHODS:
+            raise Problem(
+                405,
+                "method-not-allowed",
+                "not with this method",
+                headers={"Allow": ", ".join(METHODS)},
+            )
+        registration = _registration(services, self._provider, name)
         if scope["method"] == "POST":
             await self._take(services, registration, scope, receive)
             empty = [(b"content-length", b"0")]
@@ -67,7 +102,12 @@ class Hook:
         elif self._scheme.challenge:
             await _verify(Request(scope), registration)(scope, receive, send)
         else:
-            raise Problem(405, "method-not-allowed", "this address takes POST alone")
+            raise Problem(
+                405,
+                "method-not-allowed",
+                "this address takes POST alone",
+                headers={"Allow": "POST"},
+            )
 
     async def _take(
         self, services: Services, registration: OpenedApp, scope: Scope, receive: Receive

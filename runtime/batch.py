@@ -5,7 +5,6 @@ and no timer is needed. Where fewer, larger batches are worth a moment, it rests
 """
 
 import asyncio
-import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -26,7 +25,6 @@ class Batcher(Generic[T, R]):
         *,
         at_first: int | None = None,
         rest_times: float = 0,
-        rest_at_most_seconds: float = math.inf,
     ) -> None:
         """Create it.
 
@@ -37,11 +35,9 @@ class Batcher(Generic[T, R]):
                 `limit`: a burst goes out in small parts, and a crowd that stays in large ones.
                 None: `limit` from the beginning.
             rest_times: after a batch nothing is sent for so many times as long as it took.
-            rest_at_most_seconds: but for no longer than this.
         """
         self._send = send
         self._rest_times = rest_times
-        self._rest_at_most_seconds = rest_at_most_seconds
         self._limit = limit
         self._at_first = self._size = limit if at_first is None else at_first
         self._queue: deque[tuple[T, asyncio.Future[R]]] = deque()
@@ -68,8 +64,7 @@ class Batcher(Generic[T, R]):
                 began = time.monotonic()
                 await self._send_one(batch)
                 if self._rest_times:
-                    rest = (time.monotonic() - began) * self._rest_times
-                    await asyncio.sleep(min(rest, self._rest_at_most_seconds))
+                    await asyncio.sleep((time.monotonic() - began) * self._rest_times)
         finally:
             self._sending = None
 

@@ -17,9 +17,6 @@ from state.deliveries import Posted, take_deliveries
 from state.errors import StateFault
 
 FLUSH_AT_MOST = 100
-REST_SECONDS = 0.002
-"""Between two commits at most: no provider feels it, and under load one commit carries twice as
-many deliveries, which spares Postgres about a third of its work."""
 WAITING_LIMIT_BYTES = 64_000_000
 """Bodies that wait for their commit; above it, providers are asked to come back."""
 
@@ -34,9 +31,7 @@ class Intake:
         self._ringer = ringer
         self._wake = settings.notify_wake
         self._line = Line(dsn_of(settings), "nexus intake", roles=roles)
-        self._batcher: Batcher[Posted, int] = Batcher(
-            self._flush, FLUSH_AT_MOST, rest_times=1, rest_at_most_seconds=REST_SECONDS
-        )
+        self._batcher: Batcher[Posted, int] = Batcher(self._flush, FLUSH_AT_MOST)
         self._names = {number: name for name, number in numbered.numbers.items()}
         self._waiting_bytes = 0
 

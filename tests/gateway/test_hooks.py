@@ -148,8 +148,18 @@ async def test_what_is_not_signed_costs_no_database_work(
     assert await deliveries(database) == []
 
 
+async def test_a_webhook_with_another_method_is_told_which_ones_there_are(
+    provider: Client,
+) -> None:
+    answer = await provider.request("DELETE", ADDRESS)
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
+    assert answer.json()["type"] == "urn:nexus:problem:method-not-allowed"
+
+
 async def test_another_providers_address_is_nobodys(provider: Client) -> None:
-    assert (await provider.post("/webhooks/whatever/acme", content=b"{}")).status_code == 404
+    for address in ("/webhooks/whatever/acme", "/webhooks/sample/", "/webhooks/sample"):
+        assert (await provider.post(address, content=b"{}")).status_code == 404
 
 
 async def test_too_large_a_body_is_refused_before_it_is_read_whole(
