@@ -27,7 +27,6 @@ log = Log("bells")
 
 WAIT_SECONDS = 5
 HEARTBEAT_SECONDS = 10
-BUSY_SECONDS = 0.01
 CANCELLATIONS, CANCEL_AGAIN_SECONDS = 20, 0.1
 SHOWN_SECONDS = 35
 """A worker that was killed disappears from `rq info` after this."""
@@ -41,7 +40,7 @@ class Listener:
         url: str,
         numbers: Mapping[str, int],
         heard: Callable[[str], None],
-        running: Callable[[], int],
+        pause_seconds: Callable[[], float],
     ) -> None:
         """Create it.
 
@@ -49,11 +48,11 @@ class Listener:
             url: of Redis.
             numbers: functions served, by name.
             heard: called with the name of a function whose bell rang.
-            running: says how many attempts are under way.
+            pause_seconds: says how long the others may ring unheard after one was heard.
         """
         self._numbers = dict(numbers)
         self._heard = heard
-        self._running = running
+        self._pause_seconds = pause_seconds
         self._client = open_redis(url, wait_seconds=WAIT_SECONDS + 5)
         self._name = f"nexus-{socket.gethostname()}-{os.getpid()}"
         self._birth = _now()
@@ -105,9 +104,8 @@ class Listener:
         if rung:
             name = rung[0] if isinstance(rung[0], str) else rung[0].decode()
             self._heard(name.removeprefix(QUEUE))
-            if self._running():
-                # Under load each of a thousand bells would be read alone, and looked after.
-                await asyncio.sleep(BUSY_SECONDS)
+            if pause := self._pause_seconds():
+                await asyncio.sleep(pause)
 
     async def _show(self) -> None:
         pipeline = self._client.pipeline(transaction=False)

@@ -20,6 +20,9 @@ log = Log("ringer")
 LATER_SECONDS = 0.05
 """Nobody waits for an answered bell to leave its list, nor for one beside a NOTIFY, which is for
 whoever missed that; and each command costs a worker much."""
+GATHER_SECONDS = 0.01
+"""Between two messages to Redis: in a crowd one carries the bells of several flushes, and one that
+rings alone does not wait."""
 RETRY_SECONDS = 1.0
 """While Redis is away, rings are dropped; it is tried again after this."""
 
@@ -102,6 +105,7 @@ class Ringer:
                 if asyncio.get_running_loop().time() < self._away_until:
                     continue
                 await self._send(ring, answered, clear)
+                await asyncio.sleep(GATHER_SECONDS)
         finally:
             self._sending = None
 

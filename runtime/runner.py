@@ -34,6 +34,7 @@ log = Log("worker")
 
 LOOK_SECONDS = 1.0
 PULSE_SECONDS = 0.1
+BUSY_SECONDS, BUSY_AT_MOST_SECONDS = 0.01, 0.1
 DOORS_SHARE = 0.6
 """While draining: after this part of the time, no new writing step starts."""
 LAST_TURN_SECONDS = 5.0
@@ -134,6 +135,15 @@ class Runner:
         """Hear a bell: look at that function's work."""
         self._rung.add(name)
         self.pool.look(fn for fn, known in self._names.items() if known == name)
+
+    def bell_pause_seconds(self) -> float:
+        """Return how long bells may ring unheard: under load each would be looked after alone.
+
+        Longer while there is nothing to be found: what they ring for stands in lanes of ours.
+        """
+        if not self.pool.running():
+            return 0
+        return min(BUSY_SECONDS * (1 + self.pool.fruitless), BUSY_AT_MOST_SECONDS)
 
     async def _drain(self, turns: "asyncio.Task[None]") -> None:
         """Finish what runs, within the limit; hand back the rest."""

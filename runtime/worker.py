@@ -145,7 +145,7 @@ async def _work(
     background: list[Any] = []
     if redis_url and not quarantine:
         numbers = {function.name: fn for fn, function in reversed(served.items())}
-        listener = Listener(redis_url, numbers, runner.heard, runner.pool.running)
+        listener = Listener(redis_url, numbers, runner.heard, runner.bell_pause_seconds)
         closing.push_async_callback(listener.aclose)
         background.append(listener.run())
     if clock:

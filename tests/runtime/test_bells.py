@@ -144,3 +144,23 @@ async def test_a_bell_beside_a_notify_rings_all_the_same(redis_url: str) -> None
         ringer.ring("greet", told=True)
         await ringer.aclose()
         assert await client.llen(queue_key("greet")) == 1
+
+
+async def commands(client: "redis.Redis") -> int:
+    """Return how many commands this Redis has been given, this one not counted."""
+    return int((await client.info("stats"))["total_commands_processed"]) - 1
+
+
+async def test_in_a_crowd_one_message_carries_the_bells_of_many_flushes(redis_url: str) -> None:
+    ringer = Ringer(redis_url)
+    async with redis.Redis.from_url(redis_url) as client:
+        ringer.ring("greet")
+        assert await client.blpop([queue_key("greet")], timeout=5) is not None
+        before = await commands(client)
+        for _ in range(20):
+            ringer.ring("greet")
+            await asyncio.sleep(0)
+        await ringer.aclose()
+        given = await commands(client) - before
+        assert await client.llen(queue_key("greet")) == 20
+        assert given == 2  # the message, and what counted it

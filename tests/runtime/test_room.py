@@ -11,7 +11,7 @@ from runtime.attempt import BY_REQUEST, Attempt
 from runtime.pool import Pool
 from runtime.settings import Settings
 from runtime.worker import CONNECTIONS
-from state.work import CANCELLED, Claimed, Finish, Turn
+from state.work import CANCELLED, DONE, Claimed, Finish, Turn
 from tests.runtime.harness import working
 
 
@@ -180,6 +180,33 @@ async def test_an_attempt_that_is_stopped_before_it_begins_leaves_its_place(
         await asyncio.sleep(0)
     (finish,), _ = pool.take(first=True)
     assert (finish.id, finish.kind, ran) == (7, CANCELLED, [])
+
+
+async def test_the_next_event_of_a_lane_that_is_ours_is_no_find() -> None:
+    """Bells that lead to nothing else are left to ring for longer (Runner.bell_pause_seconds)."""
+
+    @function(lane="book", concurrency=9)
+    async def write(event: Entry, ctx: Context) -> None: ...
+
+    async def run(attempt: Attempt) -> Finish:
+        one = attempt.claimed
+        return Finish(one.id, one.epoch, one.tenant, one.lane, DONE, 1)
+
+    pool = Pool({1: write}, run, None)
+
+    async def fruitless_after(number: int, lane: int) -> int:
+        """Store what ended, and look: this event is what comes of it."""
+        while pool.running():
+            await asyncio.sleep(0)
+        pool.look([1])
+        finished, wanted = pool.take(first=True)
+        now = datetime.now(UTC)
+        claimed = Claimed(number, 1, 1, lane, 1, 0, 0, "{}", None, now, None)
+        pool.taken(Turn([claimed], [], []), finished, wanted)
+        return pool.fruitless
+
+    assert [await fruitless_after(number, 5) for number in (1, 2, 3)] == [0, 1, 2]
+    assert await fruitless_after(4, 6) == 0
 
 
 async def test_a_shop_alone_has_every_place(settings: Settings) -> None:
