@@ -64,13 +64,12 @@ def stack(**environment: str) -> Iterator[Running]:
     """Run a stack until the block ends; its folder is deleted."""
     folder = Path(tempfile.mkdtemp(prefix="nexus-bench-"))
     folder.chmod(0o755)
-    public, private, gateway = free_ports(3)
+    public, private = free_ports(2)
     ours = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     ours |= {
         "PYTHONPATH": str(ROOT),
         "PORT": str(public),
         "NEXUS_PRIVATE_PORT": str(private),
-        "GATEWAY_ADDR": f"127.0.0.1:{gateway}",
         "NEXUS_STATE_DIR": str(folder / "state"),
         **environment,
     }

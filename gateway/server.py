@@ -12,6 +12,7 @@ from gateway.app import create_app
 from gateway.services import Services
 from runtime.collector import spare_what_stays
 from runtime.errors import ConfigurationError
+from runtime.host.ports import PATH_LIMIT_BYTES, listening_at, socket_file
 from runtime.line import dsn_of
 from runtime.logs import Log, configure_logging
 from runtime.registry import Registry
@@ -99,8 +100,8 @@ def serve(settings: Settings, registry: Registry) -> int:
     listener = listening(settings)
     for broken in registry.broken:
         log.error("function file does not import", function=broken.name, line=broken.line)
-    host, port = listener.getsockname()[:2]
-    log.info("gateway started", address=f"{host}:{port}")
+    name = listener.getsockname()
+    log.info("gateway started", address=name if isinstance(name, str) else f"{name[0]}:{name[1]}")
     server = Server(app)
     spare_what_stays()
     server.run(sockets=[listener])
@@ -118,11 +119,20 @@ def listening(settings: Settings) -> socket.socket:
             raise ConfigurationError(
                 f"NEXUS_GATEWAY_FD={settings.gateway_fd} is not an open socket: {error.strerror}"
             ) from None
+    if (file := socket_file(settings.gateway_address)) is not None:
+        found = listening_at(file, BACKLOG)
+        if found is None:
+            raise ConfigurationError(
+                f"cannot listen at {file}: somebody listens there, the folder is not ours, or its"
+                f" path is over {PATH_LIMIT_BYTES} bytes; set GATEWAY_ADDR"
+            )
+        return found
     host, _, port = settings.gateway_address.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
     if not port.isdigit():
         raise ConfigurationError(
-            f"GATEWAY_ADDR={settings.gateway_address!r} is not host:port, as 127.0.0.1:8000"
+            f"GATEWAY_ADDR={settings.gateway_address!r} is neither host:port, as 127.0.0.1:8000,"
+            " nor unix/PATH"
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:

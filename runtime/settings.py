@@ -45,7 +45,8 @@ class Settings(BaseModel):
     gateway_address: str = Field(
         "127.0.0.1:8000",
         alias="GATEWAY_ADDR",
-        description="Where the gateway listens, and where Caddy finds it.",
+        description="Where the gateway listens, and where Caddy finds it: `host:port`, or"
+        " `unix/PATH` for a socket file. `nexus up` makes such a file unless this is set.",
     )
     gateway_fd: int | None = Field(
         None,

@@ -56,7 +56,6 @@ class RunningStack:
             "NEXUS_STATE_DIR": str(state),
             "PORT": str(free_port()),
             "NEXUS_PRIVATE_PORT": str(free_port()),
-            "GATEWAY_ADDR": f"127.0.0.1:{free_port()}",
             **environment,
         }
         self.printed = state.with_name(f"{state.name}.printed")

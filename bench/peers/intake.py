@@ -1,6 +1,7 @@
 """Webhooks through Caddy: ours are checked and stored before they are answered, others' are not.
 
-The same Caddy with the same Caddyfile stands before each; no worker runs.
+The same Caddy with the same Caddyfile stands before each; no worker runs. Ours listens at a socket
+file, as under `nexus up`; functions-framework's own server knows only host and port.
 """
 
 import asyncio
@@ -81,10 +82,11 @@ async def ready(port: int) -> None:
 def measure(own: Servers, name: str, python: str, seconds: float) -> float:
     """Return the webhooks per second that one server takes."""
     public, private, gateway = free_ports(3)
+    at = f"unix/{own.folder / 'gateway.sock'}" if name == "nexus" else f"127.0.0.1:{gateway}"
     environment = own.environment(
         PORT=str(public),
         NEXUS_PRIVATE_PORT=str(private),
-        GATEWAY_ADDR=f"127.0.0.1:{gateway}",
+        GATEWAY_ADDR=at,
         NEXUS_LOG_LEVEL="warning",
     )
     log = own.folder / f"{name}.log"

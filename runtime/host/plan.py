@@ -8,12 +8,21 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from runtime.errors import ConfigurationError
 from runtime.host.embedded import Embedded, embedded_servers, local_secrets
 from runtime.host.errors import HostFault
 from runtime.host.layout import HOME, Layout
-from runtime.host.ports import LOOPBACK, Ports, is_free, listening
+from runtime.host.ports import (
+    LOOPBACK,
+    SOCKET_FILE,
+    Ports,
+    is_free,
+    listening,
+    listening_at,
+    socket_file,
+)
 from runtime.host.probes import accepts, answers_http, both, holds_lease
 from runtime.host.procfile import direct, read_procfile
 from runtime.host.program import Program
@@ -80,14 +89,14 @@ def make_plan(settings: Settings, environ: Mapping[str, str], layout: Layout) ->
     port = _port(ports, "public", settings.port, remarks)
     private = _port(ports, "private", settings.private_port, remarks)
     embedded = embedded_servers(settings, layout, ports)
-    gateway = _gateway_socket(settings, ports)
+    gateway = _gateway_socket(settings, layout, ports)
     shared = {
         **embedded.environment,
         **local_secrets(settings, layout),
         "NEXUS_STATE_DIR": str(layout.root),
         "PORT": str(port),
         "NEXUS_PRIVATE_PORT": str(private),
-        "GATEWAY_ADDR": f"{LOOPBACK}:{gateway.getsockname()[1]}",
+        "GATEWAY_ADDR": _address_of(gateway),
     }
     code = secrets.token_urlsafe(24)
     address = settings.api_base_url or f"http://localhost:{port}"
@@ -152,7 +161,7 @@ def _processes(
                 program,
                 environment={**environment, **gateway_only},
                 descriptors=(gateway.fileno(),),
-                ready=both(accepts(gateway.fileno()), answers_http(_port_of(gateway), "/healthz")),
+                ready=both(accepts(gateway.fileno()), answers_http(_where(gateway), "/healthz")),
             )
         elif name == "web":
             # Asked at the private door: in production the public one knows no "localhost".
@@ -176,7 +185,17 @@ def _port(ports: Ports, name: str, wanted: int, remarks: list[str]) -> int:
     return chosen
 
 
-def _gateway_socket(settings: Settings, ports: Ports) -> socket.socket:
+def _gateway_socket(settings: Settings, layout: Layout, ports: Ports) -> socket.socket:
+    """Return what the gateway listens at: a file of this installation, unless an address was given.
+
+    Caddy, on the same host, finds it with less work at a file, and nobody else finds it at all.
+    """
+    given = "gateway_address" in settings.model_fields_set
+    file = socket_file(settings.gateway_address) if given else layout.run / "gateway.sock"
+    if file is not None and (made := listening_at(file)) is not None:
+        return made
+    if given and file is not None:
+        raise HostFault(f"the gateway cannot listen at {file}; set GATEWAY_ADDR to host:port")
     wanted = _number(settings.gateway_address)
     held = listening(wanted) if is_free(wanted) else None
     held = held or listening(ports.choose("gateway"))
@@ -192,8 +211,15 @@ def _number(address: str) -> int:
         raise ConfigurationError(f"GATEWAY_ADDR: {address!r} has no port") from None
 
 
-def _port_of(held: socket.socket) -> int:
-    return int(held.getsockname()[1])
+def _address_of(held: socket.socket) -> str:
+    where = _where(held)
+    return f"{SOCKET_FILE}{where}" if isinstance(where, Path) else f"{LOOPBACK}:{where}"
+
+
+def _where(held: socket.socket) -> int | Path:
+    """Return the port, or the socket file."""
+    name = held.getsockname()
+    return Path(name) if held.family == socket.AF_UNIX else int(name[1])
 
 
 def _given(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:

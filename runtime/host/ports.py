@@ -1,4 +1,7 @@
-"""Ports: the wanted one when it is free, else another; the same again at the next start."""
+"""Ports: the wanted one when it is free, else another; the same again at the next start.
+
+And socket files, which need none: one host's processes reach each other with less work there.
+"""
 
 import json
 import socket
@@ -7,6 +10,10 @@ from pathlib import Path
 from runtime.host.layout import Layout, write_whole
 
 LOOPBACK = "127.0.0.1"
+SOCKET_FILE = "unix/"
+"""Before the path of a socket file where an address may be one, as Caddy writes it."""
+PATH_LIMIT_BYTES = 100
+"""The kernel takes 107 for a socket file, macOS 103."""
 
 
 def listening(port: int, host: str = LOOPBACK, backlog: int = 1024) -> socket.socket | None:
@@ -19,6 +26,36 @@ def listening(port: int, host: str = LOOPBACK, backlog: int = 1024) -> socket.so
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port))
+        made.listen(backlog)
+    except OSError:
+        made.close()
+        return None
+    return made
+
+
+def socket_file(address: str) -> Path | None:
+    """Return the file of an address `unix/PATH`; None: the address is no file.
+
+    >>> socket_file("unix//run/gateway.sock"), socket_file("127.0.0.1:8000")
+    (PosixPath('/run/gateway.sock'), None)
+    """
+    found = address.startswith(SOCKET_FILE)
+    return Path(address.removeprefix(SOCKET_FILE)) if found else None
+
+
+def listening_at(path: Path, backlog: int = 1024) -> socket.socket | None:
+    """Return a socket listening at a file that its owner alone can open, or None: it cannot be.
+
+    A file that nobody listens at any more is replaced.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        if len(bytes(path)) > PATH_LIMIT_BYTES or asking.connect_ex(str(path)) == 0:
+            return None
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.unlink(missing_ok=True)
+        made.bind(str(path))
+        path.chmod(0o600)  # nobody gets in before it listens
         made.listen(backlog)
     except OSError:
         made.close()

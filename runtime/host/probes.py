@@ -17,11 +17,14 @@ SELECT true FROM worker WHERE pid = $1 AND NOT ended AND lease_until > clock_tim
 """
 
 
-async def ask(port: int, question: bytes, expected: bytes) -> bool:
-    """Send bytes to a port of this machine and look for others in the answer."""
+async def ask(port: int | Path, question: bytes, expected: bytes) -> bool:
+    """Send bytes to a port of this machine, or a socket file; look for others in the answer."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            if isinstance(port, Path):
+                reader, writer = await asyncio.open_unix_connection(port)
+            else:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
                 writer.write(question)
                 return expected in await reader.read(512)
@@ -31,9 +34,10 @@ async def ask(port: int, question: bytes, expected: bytes) -> bool:
         return False
 
 
-def answers_http(port: int, path: str, host: str = "localhost") -> Ready:
-    """Ready: the path is answered with 200."""
-    question = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode()
+def answers_http(port: int | Path, path: str, host: str = "localhost") -> Ready:
+    """Ready: the path is answered with 200, at a port or a socket file."""
+    name = f"{host}:{port}" if isinstance(port, int) else host
+    question = f"GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode()
 
     async def ready(_: int) -> bool:
         return await ask(port, question, b" 200 ")

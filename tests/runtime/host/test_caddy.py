@@ -75,8 +75,17 @@ def test_a_desk_is_closed_to_other_machines_and_a_platform_is_open() -> None:
 def test_an_address_stays_and_a_name_is_asked_for() -> None:
     fixed = caddy_environment(load_settings({"GATEWAY_ADDR": "10.0.0.7:8000"}), {})
     assert (fixed["UPSTREAM_MODE"], fixed["GATEWAY_ADDR"]) == ("static", "10.0.0.7:8000")
+    file = caddy_environment(load_settings({"GATEWAY_ADDR": "unix//run/a b:c.sock"}), {})
+    assert (file["UPSTREAM_MODE"], file["GATEWAY_ADDR"]) == ("static", "`unix//run/a b:c.sock`")
     named = caddy_environment(load_settings({"GATEWAY_ADDR": "gateway:8000"}), {})
     assert (named["UPSTREAM_MODE"], named["GATEWAY_HOST"]) == ("dns", "gateway")
+
+
+def test_how_often_caddy_collects_its_garbage_can_be_set() -> None:
+    def collected(environ: dict[str, str]) -> str:
+        return caddy_environment(load_settings(environ), environ)["GOGC"]
+
+    assert (collected({}), collected({"GOGC": "100"})) == ("400", "100")
 
 
 def test_caddy_gets_no_secret() -> None:

@@ -18,7 +18,7 @@ from runtime.host.journal import Journal, LogFile, readable
 from runtime.host.keys import kept
 from runtime.host.layout import HOME, Layout
 from runtime.host.ledger import Ledger
-from runtime.host.ports import Ports
+from runtime.host.ports import PATH_LIMIT_BYTES, Ports, listening_at
 from runtime.host.processes import family, pss_bytes, started
 from runtime.host.procfile import direct, read_procfile
 from tests.stacks import wait_for
@@ -151,3 +151,27 @@ def test_a_wrong_line_of_the_procfile_is_named(tmp_path: Path) -> None:
     (tmp_path / "Procfile").write_text("# fine\nweb: x\nnonsense\n")
     with pytest.raises(ConfigurationError, match="line 3"):
         read_procfile(tmp_path / "Procfile")
+
+
+def test_a_socket_file_is_for_its_owner_and_for_one_listener(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.sock"
+    held = listening_at(file)
+    assert held is not None
+    with held:
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert listening_at(file) is None
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.connect(str(file))
+
+
+def test_a_socket_file_that_nobody_listens_at_is_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.sock"
+    for _ in range(2):
+        held = listening_at(file)
+        assert held is not None
+        held.close()
+        assert file.exists()
+
+
+def test_a_socket_file_whose_path_is_too_long_is_none(tmp_path: Path) -> None:
+    assert listening_at(tmp_path / ("x" * PATH_LIMIT_BYTES)) is None
