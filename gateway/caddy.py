@@ -18,9 +18,8 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
-UNIX = "unix/"
-UNIX_PATH_BYTES = 100
-"""Longer paths of sockets do not fit into the kernel's structure (108 on Linux, 104 on macOS)."""
+from runtime.host.ports import PATH_LIMIT_BYTES, SOCKET_FILE
+
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """A socket of this machine has no TLS, and reading all authorities each second costs 20 ms."""
 ANSWER_SECONDS = 10.0  # as caddy-api-client has it; a change waits until it is in force
@@ -98,7 +97,7 @@ class Admin:
 
     async def _asked(self, method: str, path: str, document: Any = None, tag: str = "") -> Answer:
         headers = {"If-Match": tag} if tag else {}
-        if self.address.startswith(UNIX):
+        if self.address.startswith(SOCKET_FILE):
             answer = await self._over_socket(method, path, document, headers)
         else:
             answer = await asyncio.to_thread(self._over_tcp, method, path, document, headers)
@@ -114,7 +113,7 @@ class Admin:
         content = None if document is None else json.dumps(document)
         headers = {"Content-Type": "application/json", **headers}
         try:
-            with _short(Path(self.address.removeprefix(UNIX))) as socket:
+            with _short(Path(self.address.removeprefix(SOCKET_FILE))) as socket:
                 async with httpx2.AsyncClient(
                     transport=httpx2.AsyncHTTPTransport(uds=socket, verify=NO_AUTHORITIES),
                     base_url="http://localhost",
@@ -154,7 +153,7 @@ def _short(path: Path) -> Iterator[str]:
     Raises:
         EdgeAway: there is none.
     """
-    if len(os.fsencode(path)) <= UNIX_PATH_BYTES:
+    if len(os.fsencode(path)) <= PATH_LIMIT_BYTES:
         yield str(path)
         return
     if not Path("/proc/self/fd").exists():

@@ -27,7 +27,6 @@ from state.errors import StateFault
 
 BODY_LIMIT_BYTES = 4_000_000
 """WhatsApp posts up to 3 MB (Cloud API, "Webhooks")."""
-METHODS = ("GET", "HEAD", "POST")
 
 
 class Hooks:
@@ -76,6 +75,7 @@ class Hook:
         self._function_name = function.name
         self._provider = trigger.path
         self._scheme = SCHEMES[trigger.signature]
+        self._methods = ("GET", "HEAD", "POST") if self._scheme.challenge else ("POST",)
 
     async def answer(
         self, services: Services, name: str, scope: Scope, receive: Receive, send: Send
@@ -86,12 +86,12 @@ class Hook:
             Problem: it is refused.
             RuntimeFault: it could not be stored.
         """
-        if scope["method"] not in METHODS:
+        if scope["method"] not in self._methods:
             raise Problem(
                 405,
                 "method-not-allowed",
                 "not with this method",
-                headers={"Allow": ", ".join(METHODS)},
+                headers={"Allow": ", ".join(self._methods)},
             )
         registration = _registration(services, self._provider, name)
         if scope["method"] == "POST":
@@ -99,15 +99,8 @@ class Hook:
             empty = [(b"content-length", b"0")]
             await send({"type": "http.response.start", "status": 200, "headers": empty})
             await send({"type": "http.response.body"})
-        elif self._scheme.challenge:
-            await _verify(Request(scope), registration)(scope, receive, send)
         else:
-            raise Problem(
-                405,
-                "method-not-allowed",
-                "this address takes POST alone",
-                headers={"Allow": "POST"},
-            )
+            await _verify(Request(scope), registration)(scope, receive, send)
 
     async def _take(
         self, services: Services, registration: OpenedApp, scope: Scope, receive: Receive

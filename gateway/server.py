@@ -123,8 +123,8 @@ def listening(settings: Settings) -> socket.socket:
         found = listening_at(file, BACKLOG)
         if found is None:
             raise ConfigurationError(
-                f"cannot listen at {file}: somebody listens there, the folder is not ours, or its"
-                f" path is over {PATH_LIMIT_BYTES} bytes; set GATEWAY_ADDR"
+                f"cannot listen at {file}: something is there, the folder is not ours, or the path"
+                f" is over {PATH_LIMIT_BYTES} bytes or holds a brace or backtick; set GATEWAY_ADDR"
             )
         return found
     host, _, port = settings.gateway_address.rpartition(":")

@@ -27,6 +27,7 @@ log = Log("bells")
 
 WAIT_SECONDS = 5
 HEARTBEAT_SECONDS = 10
+PAUSE_SECONDS = 0.01
 CANCELLATIONS, CANCEL_AGAIN_SECONDS = 20, 0.1
 SHOWN_SECONDS = 35
 """A worker that was killed disappears from `rq info` after this."""
@@ -104,8 +105,10 @@ class Listener:
         if rung:
             name = rung[0] if isinstance(rung[0], str) else rung[0].decode()
             self._heard(name.removeprefix(QUEUE))
-            if pause := self._pause_seconds():
-                await asyncio.sleep(pause)
+            paused = 0.0
+            while paused < self._pause_seconds():  # it may change meanwhile
+                await asyncio.sleep(PAUSE_SECONDS)
+                paused += PAUSE_SECONDS
 
     async def _show(self) -> None:
         pipeline = self._client.pipeline(transaction=False)

@@ -56,8 +56,8 @@ class Pool:
         self._bursting: set[int] = set()
         self._one_by_one = 0
         self.draining = False
-        self.fruitless = 0
-        """How many claims, one after another, have found nothing new."""
+        self.bells_in_vain = 0
+        """How many bells were heard since a claim last found something new."""
         self.ended: dict[int, tuple[int, float]] = {}
         """How many attempts of each function ended here, and what they took, all together."""
         self.wake: Callable[[], None] = lambda: None
@@ -155,10 +155,10 @@ class Pool:
                 self._since.pop(_lane_of(attempt.claimed), None)
                 if not finish.keep:
                     self._look.add(attempt.claimed.fn)  # the next in that lane may be ours again
-        if wanted:
+        if wanted and self.bells_in_vain:
             ours = {_lane_of(attempt.claimed) for attempt, _ in stored}
-            new = any(one.lane is None or _lane_of(one) not in ours for one in turned.claimed)
-            self.fruitless = 0 if new else self.fruitless + 1
+            if any(one.lane is None or _lane_of(one) not in ours for one in turned.claimed):
+                self.bells_in_vain = 0
         for want in wanted:
             self._places.answered(want.fn, want.most)
             self._full.discard(want.fn)

@@ -10,6 +10,7 @@ from typing import Any
 from runtime.errors import DeclarationError, UnknownFunction
 from runtime.event import Event
 from runtime.function import Function, suggest
+from runtime.trigger import Webhook
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,20 @@ class Registry:
                 )
             for alias in each.policy.aliases:
                 self._aliases[alias] = each.name
+        self._refuse_shared_webhooks()
+
+    def _refuse_shared_webhooks(self) -> None:
+        by_path: dict[str, str] = {}
+        for each in self:
+            for trigger in each.policy.trigger:
+                if not isinstance(trigger, Webhook):
+                    continue
+                other = by_path.setdefault(trigger.path, each.name)
+                if other != each.name:
+                    raise DeclarationError(
+                        f"Webhook({trigger.path!r}) is declared by both {other} and {each.name}:"
+                        " one address, one function"
+                    )
 
     def __iter__(self) -> Iterator[Function[Any]]:
         """Yield functions in the order of their names."""

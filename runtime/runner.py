@@ -134,16 +134,18 @@ class Runner:
     def heard(self, name: str) -> None:
         """Hear a bell: look at that function's work."""
         self._rung.add(name)
+        self.pool.bells_in_vain += 1
         self.pool.look(fn for fn, known in self._names.items() if known == name)
 
     def bell_pause_seconds(self) -> float:
         """Return how long bells may ring unheard: under load each would be looked after alone.
 
-        Longer while there is nothing to be found: what they ring for stands in lanes of ours.
+        Longer while they ring in vain: what they ring for stands in lanes of ours, has no place, or
+        was taken by others.
         """
         if not self.pool.running():
             return 0
-        return min(BUSY_SECONDS * (1 + self.pool.fruitless), BUSY_AT_MOST_SECONDS)
+        return min(BUSY_SECONDS * self.pool.bells_in_vain, BUSY_AT_MOST_SECONDS)
 
     async def _drain(self, turns: "asyncio.Task[None]") -> None:
         """Finish what runs, within the limit; hand back the rest."""

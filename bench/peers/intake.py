@@ -1,7 +1,8 @@
 """Webhooks through Caddy: ours are checked and stored before they are answered, others' are not.
 
-The same Caddy with the same Caddyfile stands before each; no worker runs. Ours listens at a socket
-file, as under `nexus up`; functions-framework's own server knows only host and port.
+The same Caddy with the same Caddyfile stands before each; no worker runs. Our gateway listens at a
+socket file, as under `nexus up`, and so does the bare Starlette route. functions-framework runs as
+its own command runs it, at host and port: it takes nothing else.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ CLIENTS = 64
 SECONDS, QUICK_SECONDS, WARM_SECONDS = 8.0, 3.0, 1.0
 READY_SECONDS, STOP_SECONDS = 30.0, 3.0
 OTHERS = ("starlette", "functions_framework_aio")
+PORT_ALONE = ("functions_framework_aio",)
 NEXUS = (sys.executable, "-m", "gateway.cli")
 
 
@@ -82,7 +84,8 @@ async def ready(port: int) -> None:
 def measure(own: Servers, name: str, python: str, seconds: float) -> float:
     """Return the webhooks per second that one server takes."""
     public, private, gateway = free_ports(3)
-    at = f"unix/{own.folder / 'gateway.sock'}" if name == "nexus" else f"127.0.0.1:{gateway}"
+    file = None if name in PORT_ALONE else own.folder / f"{name}.sock"
+    at = f"unix/{file}" if file else f"127.0.0.1:{gateway}"
     environment = own.environment(
         PORT=str(public),
         NEXUS_PRIVATE_PORT=str(private),
@@ -90,7 +93,7 @@ def measure(own: Servers, name: str, python: str, seconds: float) -> float:
         NEXUS_LOG_LEVEL="warning",
     )
     log = own.folder / f"{name}.log"
-    server = [python, "-m", f"bench.peers.contenders.{name}", str(gateway)]
+    server = [python, "-m", f"bench.peers.contenders.{name}", str(file or gateway)]
     with ExitStack() as stack:
         stack.enter_context(
             process([*NEXUS, "serve"] if name == "nexus" else server, environment, log)

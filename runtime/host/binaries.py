@@ -10,7 +10,8 @@ from pathlib import Path
 
 from runtime.host.errors import HostFault
 
-OLDEST_CADDY = (2, 10)
+OLDEST_CADDY = (2, 11)
+"""Before, a request that was tried again could be given another one's body (Caddy, #7546)."""
 
 
 def package_folder(name: str) -> Path:
@@ -42,7 +43,7 @@ def valkey() -> Path:
 
 
 def caddy() -> Path:
-    """Return Caddy 2.10 or newer: the one in PATH, else the one from its wheel.
+    """Return Caddy 2.11 or newer: the one in PATH, else the one from its wheel.
 
     Raises:
         HostFault: there is neither.
@@ -53,7 +54,7 @@ def caddy() -> Path:
     ours = Path(sys.prefix) / "bin" / "caddy"
     if ours.exists():
         return ours
-    raise HostFault("no Caddy 2.10 or newer in PATH; start with ./nexus edge, which installs it")
+    raise HostFault("no Caddy 2.11 or newer in PATH; start with ./nexus edge, which installs it")
 
 
 def caddy_version(program: str) -> tuple[int, ...]:

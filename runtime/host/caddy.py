@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from runtime.host.layout import Layout
-from runtime.host.ports import has_ipv6, socket_file
+from runtime.host.ports import SOCKET_FILE, has_ipv6, socket_file
 from runtime.settings import Settings
 
 PORT = r"(:\d+)?"
@@ -110,8 +110,8 @@ def upstream(settings: Settings) -> dict[str, str]:
     An address is `unix/PATH` too.
     """
     address = settings.gateway_address
-    if socket_file(address) is not None:
-        quoted = f"`{address}`"  # one word to Caddy, with whatever a folder's name may hold
+    if (file := socket_file(address)) is not None:
+        quoted = f"`{SOCKET_FILE}{file}`"  # one word to Caddy, though a folder's name hold spaces
         return {"UPSTREAM_MODE": "static", "GATEWAY_ADDR": quoted}
     host, _, port = address.rpartition(":")
     try:

@@ -89,7 +89,7 @@ def make_plan(settings: Settings, environ: Mapping[str, str], layout: Layout) ->
     port = _port(ports, "public", settings.port, remarks)
     private = _port(ports, "private", settings.private_port, remarks)
     embedded = embedded_servers(settings, layout, ports)
-    gateway = _gateway_socket(settings, layout, ports)
+    gateway = _gateway_socket(settings, layout, ports, remarks)
     shared = {
         **embedded.environment,
         **local_secrets(settings, layout),
@@ -185,7 +185,9 @@ def _port(ports: Ports, name: str, wanted: int, remarks: list[str]) -> int:
     return chosen
 
 
-def _gateway_socket(settings: Settings, layout: Layout, ports: Ports) -> socket.socket:
+def _gateway_socket(
+    settings: Settings, layout: Layout, ports: Ports, remarks: list[str]
+) -> socket.socket:
     """Return what the gateway listens at: a file of this installation, unless an address was given.
 
     Caddy, on the same host, finds it with less work at a file, and nobody else finds it at all.
@@ -201,6 +203,8 @@ def _gateway_socket(settings: Settings, layout: Layout, ports: Ports) -> socket.
     held = held or listening(ports.choose("gateway"))
     if held is None:
         raise HostFault("no port for the gateway; set GATEWAY_ADDR")
+    if not given:
+        remarks.append(f"no socket file at {file}; the gateway is at {_address_of(held)}")
     return held
 
 

@@ -3,17 +3,22 @@
 And socket files, which need none: one host's processes reach each other with less work there.
 """
 
+import errno
 import json
 import socket
+import stat
 from pathlib import Path
 
-from runtime.host.layout import Layout, write_whole
+from runtime.host.layout import HOME, Layout, write_whole
 
 LOOPBACK = "127.0.0.1"
 SOCKET_FILE = "unix/"
 """Before the path of a socket file where an address may be one, as Caddy writes it."""
 PATH_LIMIT_BYTES = 100
 """The kernel takes 107 for a socket file, macOS 103."""
+SPECIAL_TO_CADDY = frozenset("`{}\n")
+"""In a path it would end the word, or be filled in."""
+ANSWER_SECONDS = 1.0
 
 
 def listening(port: int, host: str = LOOPBACK, backlog: int = 1024) -> socket.socket | None:
@@ -36,24 +41,26 @@ def listening(port: int, host: str = LOOPBACK, backlog: int = 1024) -> socket.so
 def socket_file(address: str) -> Path | None:
     """Return the file of an address `unix/PATH`; None: the address is no file.
 
+    Like the state folder, a relative path is meant from the checkout.
+
     >>> socket_file("unix//run/gateway.sock"), socket_file("127.0.0.1:8000")
     (PosixPath('/run/gateway.sock'), None)
     """
     found = address.startswith(SOCKET_FILE)
-    return Path(address.removeprefix(SOCKET_FILE)) if found else None
+    return HOME / address.removeprefix(SOCKET_FILE) if found else None
 
 
 def listening_at(path: Path, backlog: int = 1024) -> socket.socket | None:
     """Return a socket listening at a file that its owner alone can open, or None: it cannot be.
 
-    A file that nobody listens at any more is replaced.
+    The file of a socket that nobody listens at any more is replaced; any other file stays.
     """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
-        if len(bytes(path)) > PATH_LIMIT_BYTES or asking.connect_ex(str(path)) == 0:
-            return None
+    if len(bytes(path)) > PATH_LIMIT_BYTES or SPECIAL_TO_CADDY & set(str(path)):
+        return None
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        path.unlink(missing_ok=True)
+        if _left_behind(path):
+            path.unlink()
         made.bind(str(path))
         path.chmod(0o600)  # nobody gets in before it listens
         made.listen(backlog)
@@ -61,6 +68,18 @@ def listening_at(path: Path, backlog: int = 1024) -> socket.socket | None:
         made.close()
         return None
     return made
+
+
+def _left_behind(path: Path) -> bool:
+    """Say whether this is the file of a socket at which nobody listens."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            return False
+    except FileNotFoundError:
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.settimeout(ANSWER_SECONDS)
+        return asking.connect_ex(str(path)) == errno.ECONNREFUSED
 
 
 def is_free(port: int) -> bool:

@@ -17,14 +17,14 @@ SELECT true FROM worker WHERE pid = $1 AND NOT ended AND lease_until > clock_tim
 """
 
 
-async def ask(port: int | Path, question: bytes, expected: bytes) -> bool:
+async def ask(where: int | Path, question: bytes, expected: bytes) -> bool:
     """Send bytes to a port of this machine, or a socket file; look for others in the answer."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            if isinstance(port, Path):
-                reader, writer = await asyncio.open_unix_connection(port)
+            if isinstance(where, Path):
+                reader, writer = await asyncio.open_unix_connection(where)
             else:
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                reader, writer = await asyncio.open_connection("127.0.0.1", where)
             try:
                 writer.write(question)
                 return expected in await reader.read(512)
@@ -34,13 +34,13 @@ async def ask(port: int | Path, question: bytes, expected: bytes) -> bool:
         return False
 
 
-def answers_http(port: int | Path, path: str, host: str = "localhost") -> Ready:
+def answers_http(where: int | Path, path: str, host: str = "localhost") -> Ready:
     """Ready: the path is answered with 200, at a port or a socket file."""
-    name = f"{host}:{port}" if isinstance(port, int) else host
+    name = f"{host}:{where}" if isinstance(where, int) else host
     question = f"GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode()
 
     async def ready(_: int) -> bool:
-        return await ask(port, question, b" 200 ")
+        return await ask(where, question, b" 200 ")
 
     return ready
 

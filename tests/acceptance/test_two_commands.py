@@ -51,7 +51,7 @@ def test_two_commands_are_enough(fresh: RunningStack) -> None:
 def test_nothing_of_it_can_be_read_by_others(fresh: RunningStack) -> None:
     for folder in ("secrets", "postgres", "redis", "chroma", "run", "logs"):
         assert (fresh.state / folder).stat().st_mode & 0o077 == 0, folder
-    for file in (fresh.state / "secrets").iterdir():
+    for file in (*(fresh.state / "secrets").iterdir(), fresh.state / "run" / "gateway.sock"):
         assert file.stat().st_mode & 0o077 == 0, file
 
 

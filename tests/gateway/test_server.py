@@ -8,12 +8,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpx2
 import pytest
 
 from runtime.host.layout import HOME
-from runtime.host.ports import listening
+from runtime.host.ports import listening, listening_at
 from runtime.host.probes import accepts
 from runtime.settings import Settings
 from tests.gateway.conftest import BEARER
@@ -21,10 +22,15 @@ from tests.stacks import clean_environment
 
 
 class Gateway:
-    """A process that serves on a socket we hold, as the supervisor starts it."""
+    """A process that serves on a socket we hold, as the supervisor starts it, or at an address."""
 
-    def __init__(self, settings: Settings, held: socket.socket) -> None:
-        environment = {"NEXUS_GATEWAY_FD": str(held.fileno()), "PYTHONPATH": str(HOME)}
+    def __init__(self, settings: Settings, held: socket.socket | str) -> None:
+        environment, passed = {"PYTHONPATH": str(HOME)}, list[int]()
+        if isinstance(held, str):
+            environment["GATEWAY_ADDR"] = held
+        else:
+            passed.append(held.fileno())
+            environment["NEXUS_GATEWAY_FD"] = str(held.fileno())
         for name in ("postgres_dsn", "redis_url", "internal_api_token", "admin_token"):
             secret = getattr(settings, name)
             environment[name.upper()] = secret.get_secret_value()
@@ -32,9 +38,20 @@ class Gateway:
             [sys.executable, "-P", "-m", "gateway.cli", "serve"],
             env={**clean_environment(), **environment, "NEXUS_FUNCTIONS": "functions"},
             stderr=subprocess.PIPE,
-            pass_fds=(held.fileno(),),
+            pass_fds=passed,
         )
-        self.origin = f"http://127.0.0.1:{held.getsockname()[1]}"
+        self._name = held[5:] if isinstance(held, str) else held.getsockname()
+
+    def client(self, timeout: float) -> httpx2.AsyncClient:
+        """Return one that calls this gateway, at its port or its socket file."""
+        if isinstance(self._name, str):
+            transport = httpx2.AsyncHTTPTransport(uds=self._name)
+            return httpx2.AsyncClient(
+                base_url="http://localhost", timeout=timeout, trust_env=False, transport=transport
+            )
+        return httpx2.AsyncClient(
+            base_url=f"http://127.0.0.1:{self._name[1]}", timeout=timeout, trust_env=False
+        )
 
     def stop(self) -> float:
         """Send SIGTERM; return how long it took to end."""
@@ -44,9 +61,9 @@ class Gateway:
         return time.monotonic() - began
 
 
-@pytest.fixture
-def held() -> Iterator[socket.socket]:
-    found = listening(0)
+@pytest.fixture(params=["port", "file"])
+def held(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[socket.socket]:
+    found = listening(0) if request.param == "port" else listening_at(tmp_path / "gateway.sock")
     assert found is not None
     with found:
         yield found
@@ -58,7 +75,7 @@ def processes() -> Iterator[ExitStack]:
         yield stack
 
 
-def start(stack: ExitStack, settings: Settings, held: socket.socket) -> Gateway:
+def start(stack: ExitStack, settings: Settings, held: socket.socket | str) -> Gateway:
     gateway = Gateway(settings, held)
 
     def end() -> None:
@@ -74,7 +91,7 @@ async def test_a_stop_finishes_requests_and_is_quick_without(
     settings: Settings, held: socket.socket, processes: ExitStack
 ) -> None:
     gateway = start(processes, settings, held)
-    async with httpx2.AsyncClient(base_url=gateway.origin, timeout=30, trust_env=False) as client:
+    async with gateway.client(30) as client:
         await client.get("/healthz")
         wait = {**BEARER, "Prefer": "wait=3"}
         asked = asyncio.create_task(client.post("/functions/hello", json={}, headers=wait))
@@ -98,9 +115,9 @@ async def test_a_successor_on_the_same_socket_takes_over_without_a_failed_reques
     async def ask() -> None:
         nonlocal count
         while going:
-            async with httpx2.AsyncClient(trust_env=False, timeout=20) as client:
+            async with first.client(20) as client:
                 try:
-                    answer = await client.get(f"{first.origin}/healthz")
+                    answer = await client.get("/healthz")
                     if answer.status_code != 200:
                         failed.append(str(answer.status_code))
                 except httpx2.HTTPError as error:
@@ -122,6 +139,25 @@ async def test_a_successor_on_the_same_socket_takes_over_without_a_failed_reques
 
     assert failed == []
     assert count > 20
+
+
+async def test_it_listens_at_a_socket_file_of_its_own_and_at_no_other_file(
+    settings: Settings, tmp_path: Path, processes: ExitStack
+) -> None:
+    file, plain = tmp_path / "own.sock", tmp_path / "plain"
+    plain.write_text("kept")
+    own = start(processes, settings, f"unix/{file}")
+    async with asyncio.timeout(20):
+        while not file.exists():
+            await asyncio.sleep(0.02)
+    async with own.client(20) as client:
+        assert (await client.get("/healthz")).status_code == 200
+
+    refused = start(processes, settings, f"unix/{plain}")
+    _, said = await asyncio.to_thread(refused.process.communicate, timeout=20)
+    assert refused.process.returncode == 78
+    assert str(plain) in said.decode()
+    assert plain.read_text() == "kept"
 
 
 async def test_a_weak_token_is_one_line_and_exit_code_78(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import redis.asyncio as redis
 
+import runtime.ringer
 from runtime.bell import job_key, queue_key
 from runtime.listener import Listener
 from runtime.registry import load_registry
@@ -136,6 +137,25 @@ async def test_a_listener_ends_whenever_it_is_cancelled(redis_url: str) -> None:
         await listener.aclose()
 
 
+async def test_bells_are_left_alone_while_a_worker_says_so_and_no_longer(redis_url: str) -> None:
+    pause_seconds, heard = 3600.0, list[str]()
+    listener = Listener(redis_url, {"greet": 1}, heard.append, lambda: pause_seconds)
+    task = asyncio.create_task(listener.run())
+    async with redis.Redis.from_url(redis_url) as client, asyncio.timeout(20):
+        await client.rpush(queue_key("greet"), "a", "b", "c")
+        while not heard:
+            await asyncio.sleep(0.01)
+        for _ in range(20):
+            await client.ping()
+        assert heard == ["greet"]
+        pause_seconds = 0.0
+        while len(heard) < 3:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task])
+    await listener.aclose()
+
+
 async def test_a_bell_beside_a_notify_rings_all_the_same(redis_url: str) -> None:
     ringer = Ringer(redis_url)
     async with redis.Redis.from_url(redis_url) as client:
@@ -151,7 +171,10 @@ async def commands(client: "redis.Redis") -> int:
     return int((await client.info("stats"))["total_commands_processed"]) - 1
 
 
-async def test_in_a_crowd_one_message_carries_the_bells_of_many_flushes(redis_url: str) -> None:
+async def test_in_a_crowd_one_message_carries_the_bells_of_many_flushes(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime.ringer, "GATHER_SECONDS", 0.5)
     ringer = Ringer(redis_url)
     async with redis.Redis.from_url(redis_url) as client:
         ringer.ring("greet")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runtime import Context, Cron, Event, Merge, Retry, Scale, Webhook, function
+from runtime import Context, Cron, Delivery, Event, Merge, Retry, Scale, Webhook, function
 from runtime.errors import DeclarationError, EventTooLarge, InvalidEvent, UnknownFunction
 from runtime.event import encode, validate
 from runtime.lanes import lane_number
@@ -101,6 +101,22 @@ def test_two_functions_cannot_take_one_event() -> None:
 
     with pytest.raises(DeclarationError, match="one event, one function"):
         Registry([function()(handle), function()(again)], [])
+
+
+def test_two_functions_cannot_have_the_address_of_one_webhook() -> None:
+    class First(Delivery):
+        pass
+
+    class Second(Delivery):
+        pass
+
+    async def one(event: First, ctx: Context) -> None: ...
+
+    async def another(event: Second, ctx: Context) -> None: ...
+
+    sample = Webhook("sample", signature="meta")
+    with pytest.raises(DeclarationError, match="by both another and one: one address"):
+        Registry([function(trigger=sample)(one), function(trigger=sample)(another)], [])
 
 
 def test_an_unknown_name_comes_with_the_nearest_one() -> None:

@@ -19,4 +19,4 @@ PATH = "/webhooks/{provider}/{app}"
 app = Starlette(routes=[Route(PATH, take, methods=["POST"]), Route("/healthz", take)])
 
 if __name__ == "__main__":
-    uvicorn.run(app, port=int(sys.argv[1]), loop="uvloop", http="httptools", access_log=False)
+    uvicorn.run(app, uds=sys.argv[1], loop="uvloop", http="httptools", access_log=False)

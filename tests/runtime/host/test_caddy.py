@@ -5,6 +5,7 @@ import re
 import pytest
 
 from runtime.host.caddy import admin_address, caddy_environment, known_hosts
+from runtime.host.layout import HOME
 from runtime.settings import load_settings
 
 NEEDED = {
@@ -76,6 +77,8 @@ def test_an_address_stays_and_a_name_is_asked_for() -> None:
     fixed = caddy_environment(load_settings({"GATEWAY_ADDR": "10.0.0.7:8000"}), {})
     assert (fixed["UPSTREAM_MODE"], fixed["GATEWAY_ADDR"]) == ("static", "10.0.0.7:8000")
     file = caddy_environment(load_settings({"GATEWAY_ADDR": "unix//run/a b:c.sock"}), {})
+    beside = caddy_environment(load_settings({"GATEWAY_ADDR": "unix/a.sock"}), {})
+    assert beside["GATEWAY_ADDR"] == f"`unix/{HOME / 'a.sock'}`"
     assert (file["UPSTREAM_MODE"], file["GATEWAY_ADDR"]) == ("static", "`unix//run/a b:c.sock`")
     named = caddy_environment(load_settings({"GATEWAY_ADDR": "gateway:8000"}), {})
     assert (named["UPSTREAM_MODE"], named["GATEWAY_HOST"]) == ("dns", "gateway")

@@ -173,5 +173,16 @@ def test_a_socket_file_that_nobody_listens_at_is_replaced(tmp_path: Path) -> Non
         assert file.exists()
 
 
-def test_a_socket_file_whose_path_is_too_long_is_none(tmp_path: Path) -> None:
-    assert listening_at(tmp_path / ("x" * PATH_LIMIT_BYTES)) is None
+def test_a_file_that_is_no_socket_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "secrets.env"
+    file.write_text("ADMIN_TOKEN=hush")
+    assert listening_at(file) is None
+    assert file.read_text() == "ADMIN_TOKEN=hush"
+
+
+@pytest.mark.parametrize("name", ["x" * PATH_LIMIT_BYTES, "{shop}", "back`tick"])
+def test_a_path_that_kernel_or_caddy_do_not_take_is_no_socket_file(
+    tmp_path: Path, name: str
+) -> None:
+    assert listening_at(tmp_path / name) is None
+    assert list(tmp_path.iterdir()) == []
