@@ -31,6 +31,8 @@ class Hot:
 
 
 HOT = (
+    Hot("oldest work that is due", "claim", "SELECT q.run_at INTO oldest FROM work", ("work_due",)),
+    Hot("oldest due lane", "claim", "SELECT q.run_at INTO oldest FROM lane", ("lane_due",)),
     Hot("work that is due", "claim_work", "SELECT array_agg(z.id)", ("work_due",)),
     Hot("claim all that is due", "claim_work", "UPDATE work k", ("work_pkey",)),
     Hot(

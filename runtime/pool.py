@@ -10,6 +10,7 @@ from typing import Any
 from runtime.attempt import DRAINING, LOST, Attempt
 from runtime.fairness import Begun, Fairness
 from runtime.function import Function
+from runtime.horizon import Horizon
 from runtime.places import Places
 from state.dispatch import Asked
 from state.work import CANCELLED, DEAD, DONE, Claimed, Finish, Turn, Wanted
@@ -53,6 +54,7 @@ class Pool:
         """Functions last claimed for newcomers alone: the others' work may be waiting."""
         self._after: Counter[int] = Counter(dict.fromkeys(served, -1))
         self._fair = {fn: Fairness() for fn in served}
+        self._horizon = Horizon(served)
         self._bursting: set[int] = set()
         self._one_by_one = 0
         self.draining = False
@@ -131,7 +133,8 @@ class Pool:
             else:
                 continue
             lanes = self.served[fn].policy.lane is not None
-            wanted.append(Wanted(fn, count, lanes, self._after[fn], behind))
+            since = self._horizon.of(fn)
+            wanted.append(Wanted(fn, count, lanes, self._after[fn], behind, since))
             self._look.discard(fn)
             self._places.ask(fn, count)
         return wanted
@@ -162,6 +165,7 @@ class Pool:
         for want in wanted:
             self._places.answered(want.fn, want.most)
             self._full.discard(want.fn)
+        self._horizon.learn(turned.since)
         self._full |= set(turned.more)
         self._look |= set(turned.more)
         for claimed in turned.claimed:
@@ -180,6 +184,7 @@ class Pool:
         for want in wanted:
             self._places.answered(want.fn, want.most)
             self._look.add(want.fn)
+        self._horizon.forget(want.fn for want in wanted)
 
     def reject(self, finished: list[Finish], why: str) -> None:
         """Deal with ends that Postgres refuses: find the one at fault, and fail it instead."""

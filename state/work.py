@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from state.database import Connection, repeated, sparse
@@ -11,6 +11,8 @@ from state.dispatch import Asked
 
 DONE, DEAD, CANCELLED = b"d", b"x", b"c"
 RETRY, SNOOZE, HANDED_BACK = b"r", b"s", b"h"
+EVER = datetime(2000, 1, 1, tzinfo=UTC)
+"""Before anything was due."""
 
 
 class Claimed(NamedTuple):
@@ -79,6 +81,9 @@ class Wanted(NamedTuple):
     behind: Sequence[tuple[int, int | None]] = ()
     """Shops that had more of its time than others, and how many of `most` each gets; the one that
     had the least of it first. None for each: they get nothing, even if something is left."""
+    since: datetime | None = None
+    """What has no lane and was due before that is passed over, and the turn says from when on to
+    look next time; EVER: nothing is. None: nothing is, and nothing is said."""
 
 
 class Turn(NamedTuple):
@@ -89,10 +94,12 @@ class Turn(NamedTuple):
     """Ids whose end was not stored: they were not ours any more."""
     more: list[int]
     """Numbers of functions of which there may be more."""
+    since: dict[int, datetime]
+    """From when on to look next time (`Wanted.since`), by number of the function."""
 
 
-LOOK = "SELECT * FROM look($1, $2, $3, $4, $5, $6, $7, $8)"
-TURN = f"SELECT * FROM turn({', '.join(f'${place}' for place in range(1, 28))})"  # noqa: S608
+LOOK = "SELECT * FROM look($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+TURN = f"SELECT * FROM turn({', '.join(f'${place}' for place in range(1, 29))})"  # noqa: S608
 
 
 async def turn(
@@ -152,30 +159,33 @@ async def turn(
         [fn for fn, _, _ in behind],
         [tenant for _, tenant, _ in behind],
         [share for _, _, share in behind],
+        sparse([want.since for want in wanted]),
     )
     return _turned(await repeated(lambda: connection.fetch(TURN, *arguments)))
 
 
 async def _look(connection: Connection, worker: int, want: Wanted, *, alone: bool) -> Turn:
     """Claim alone, for a worker that had nothing to do: it is what an event waits for."""
-    fn, most, lanes, after, behind = want
+    fn, most, lanes, after, behind, since = want
     shops = [tenant for tenant, _ in behind]
     shares = [share for _, share in behind]
-    arguments = (worker, alone, fn, most, lanes, after, shops, shares)
+    arguments = (worker, alone, fn, most, lanes, after, shops, shares, since)
     return _turned(await repeated(lambda: connection.fetch(LOOK, *arguments)))
 
 
 def _turned(rows: Sequence[Sequence[Any]]) -> Turn:
-    claimed, fenced, more = [], [], []
+    claimed, fenced, more, since = [], [], [], {}
     for row in rows:
         kind = row[0]
         if kind == b"c":
             claimed.append(Claimed(*row[1:]))
         elif kind == b"f":
             fenced.append(row[1])
-        else:
+        elif kind == b"m":
             more.append(row[5])
-    return Turn(claimed, fenced, more)
+        else:
+            since[row[5]] = row[10]
+    return Turn(claimed, fenced, more, since)
 
 
 class Line(NamedTuple):

@@ -6,11 +6,20 @@ DROP FUNCTION IF EXISTS ready_shops(int, int, int, boolean);
 DROP FUNCTION IF EXISTS ready_shops(int, int, int, boolean, timestamptz);
 DROP FUNCTION IF EXISTS claim_work(int, int, int, int, timestamptz);
 DROP FUNCTION IF EXISTS claim_lanes(int, int, int, int, timestamptz);
+-- As they were before they passed over what is done.
+DROP FUNCTION IF EXISTS ready_shops(int, int, int, int[], boolean, timestamptz);
+DROP FUNCTION IF EXISTS claim_work(int, int, int, int, int[], int[], timestamptz);
+DROP FUNCTION IF EXISTS claim_lanes(int, int, int, int, int[], int[], timestamptz);
+
+-- An index keeps what was claimed or is done until the next VACUUM, and all of that is older than what
+-- waits: a search that began with the oldest of all would read the whole backlog that is behind us,
+-- again for each claim. So everything here asks for nothing that was due before `oldest`, when the
+-- oldest of what waits was due.
 
 -- Shops with due work of a function, in a ring after the one served last, by index probes; without
 -- those that are `behind`.
 CREATE OR REPLACE FUNCTION ready_shops(
-    f int, n int, last int, behind int[], in_lanes boolean, t timestamptz
+    f int, n int, last int, behind int[], in_lanes boolean, oldest timestamptz, t timestamptz
 ) RETURNS int[] LANGUAGE plpgsql AS $$
 DECLARE
     shops int[] := '{}';
@@ -23,11 +32,11 @@ BEGIN
         IF in_lanes THEN
             SELECT q.tenant, q.run_at INTO found_shop, due_at FROM lane q
             WHERE q.fn = f AND q.worker IS NULL AND q.run_at IS NOT NULL AND NOT q.suspect
-              AND q.tenant > at ORDER BY q.tenant, q.run_at LIMIT 1;
+              AND q.tenant > at AND q.run_at >= oldest ORDER BY q.tenant, q.run_at LIMIT 1;
         ELSE
             SELECT q.tenant, q.run_at INTO found_shop, due_at FROM work q
             WHERE q.fn = f AND q.worker IS NULL AND q.lane IS NULL AND NOT q.suspect
-              AND q.tenant > at ORDER BY q.tenant, q.run_at LIMIT 1;
+              AND q.tenant > at AND q.run_at >= oldest ORDER BY q.tenant, q.run_at LIMIT 1;
         END IF;
         IF found_shop IS NULL OR (wrapped AND found_shop > last) THEN
             EXIT WHEN wrapped OR last < 0;
@@ -48,7 +57,8 @@ END $$;
 -- shares the worker works out for them, in its order; then whatever is left for anybody. Shares of
 -- NULL close it to those that are `behind`: they have places already, and each of the others gets one.
 CREATE OR REPLACE FUNCTION claim_work(
-    w int, f int, n int, last int, behind int[], behind_shares int[], t timestamptz
+    w int, f int, n int, last int, behind int[], behind_shares int[],
+    oldest timestamptz, t timestamptz
 ) RETURNS SETOF work LANGUAGE plpgsql AS $$
 DECLARE
     closed boolean := num_nulls(VARIADIC behind_shares) > 0;
@@ -59,8 +69,8 @@ DECLARE
 BEGIN
     SELECT array_agg(z.id) INTO due FROM (
         SELECT q.id FROM work q
-        WHERE q.fn = f AND q.worker IS NULL AND q.lane IS NULL AND NOT q.suspect AND q.run_at <= t
-          AND q.tenant >= 0  -- so that work_due is used, see there
+        WHERE q.fn = f AND q.worker IS NULL AND q.lane IS NULL AND NOT q.suspect
+          AND q.run_at >= oldest AND q.run_at <= t AND q.tenant >= 0
         ORDER BY q.run_at LIMIT n + 1) z;
     IF due IS NULL THEN
         RETURN;
@@ -73,7 +83,7 @@ BEGIN
         RETURNING k.*;
         RETURN;
     END IF;
-    shops := ready_shops(f, n, last, behind, false, t);
+    shops := ready_shops(f, n, last, behind, false, oldest, t);
     IF closed THEN
         shares := array_fill(1, ARRAY[cardinality(shops)]);
     ELSE
@@ -87,7 +97,7 @@ BEGIN
         SELECT z.id FROM unnest(shops, shares) u (tenant, share) CROSS JOIN LATERAL (
             SELECT q.id FROM work q
             WHERE q.fn = f AND q.worker IS NULL AND q.lane IS NULL AND NOT q.suspect
-              AND q.tenant = u.tenant AND q.run_at <= t
+              AND q.tenant = u.tenant AND q.run_at >= oldest AND q.run_at <= t
             ORDER BY q.run_at, q.id LIMIT u.share FOR UPDATE SKIP LOCKED) z LIMIT n))
     RETURNING k.*;
     GET DIAGNOSTICS taken = ROW_COUNT;
@@ -98,7 +108,7 @@ BEGIN
             SELECT z.id FROM unnest(shops) u (tenant) CROSS JOIN LATERAL (
                 SELECT q.id FROM work q
                 WHERE q.fn = f AND q.worker IS NULL AND q.lane IS NULL AND NOT q.suspect
-                  AND q.tenant = u.tenant AND q.run_at <= t
+                  AND q.tenant = u.tenant AND q.run_at >= oldest AND q.run_at <= t
                 ORDER BY q.run_at, q.id LIMIT n - taken FOR UPDATE SKIP LOCKED) z
             LIMIT n - taken))
         RETURNING k.*;
@@ -107,7 +117,8 @@ END $$;
 
 -- Take up to n due lanes, fair between shops in the same way.
 CREATE OR REPLACE FUNCTION claim_lanes(
-    w int, f int, n int, last int, behind int[], behind_shares int[], t timestamptz
+    w int, f int, n int, last int, behind int[], behind_shares int[],
+    oldest timestamptz, t timestamptz
 ) RETURNS SETOF lane LANGUAGE plpgsql AS $$
 DECLARE
     closed boolean := num_nulls(VARIADIC behind_shares) > 0;
@@ -119,7 +130,7 @@ BEGIN
     SELECT count(*) INTO due FROM (
         SELECT FROM lane q
         WHERE q.fn = f AND q.worker IS NULL AND q.run_at IS NOT NULL AND NOT q.suspect
-          AND q.run_at <= t AND q.tenant >= 0 LIMIT n + 1) q;
+          AND q.run_at >= oldest AND q.run_at <= t AND q.tenant >= 0 LIMIT n + 1) q;
     IF due = 0 THEN
         RETURN;
     ELSIF due <= n AND NOT closed THEN
@@ -127,13 +138,13 @@ BEGIN
         UPDATE lane x SET worker = w, epoch = x.epoch + 1
         FROM (SELECT q.tenant, q.lane FROM lane q
               WHERE q.fn = f AND q.worker IS NULL AND q.run_at IS NOT NULL AND NOT q.suspect
-                AND q.run_at <= t AND q.tenant >= 0
+                AND q.run_at >= oldest AND q.run_at <= t AND q.tenant >= 0
               ORDER BY q.run_at LIMIT n FOR UPDATE SKIP LOCKED) q
         WHERE x.tenant = q.tenant AND x.lane = q.lane
         RETURNING x.*;
         RETURN;
     END IF;
-    shops := ready_shops(f, n, last, behind, true, t);
+    shops := ready_shops(f, n, last, behind, true, oldest, t);
     IF closed THEN
         shares := array_fill(1, ARRAY[cardinality(shops)]);
     ELSE
@@ -146,7 +157,7 @@ BEGIN
     FROM (SELECT z.tenant, z.lane FROM unnest(shops, shares) u (tenant, share) CROSS JOIN LATERAL (
             SELECT q.tenant, q.lane FROM lane q
             WHERE q.fn = f AND q.worker IS NULL AND q.run_at IS NOT NULL AND NOT q.suspect
-              AND q.tenant = u.tenant AND q.run_at <= t
+              AND q.tenant = u.tenant AND q.run_at >= oldest AND q.run_at <= t
             ORDER BY q.run_at LIMIT u.share FOR UPDATE SKIP LOCKED) z LIMIT n) q
     WHERE x.tenant = q.tenant AND x.lane = q.lane
     RETURNING x.*;
@@ -157,7 +168,7 @@ BEGIN
         FROM (SELECT z.tenant, z.lane FROM unnest(shops) u (tenant) CROSS JOIN LATERAL (
                 SELECT q.tenant, q.lane FROM lane q
                 WHERE q.fn = f AND q.worker IS NULL AND q.run_at IS NOT NULL AND NOT q.suspect
-                  AND q.tenant = u.tenant AND q.run_at <= t
+                  AND q.tenant = u.tenant AND q.run_at >= oldest AND q.run_at <= t
                 ORDER BY q.run_at LIMIT n - taken FOR UPDATE SKIP LOCKED) z LIMIT n - taken) q
         WHERE x.tenant = q.tenant AND x.lane = q.lane
         RETURNING x.*;

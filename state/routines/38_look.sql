@@ -1,6 +1,6 @@
 -- A look: claim what may run next, and return it as something to be run. A turn does the same at its end.
 --
--- Rows are those of a turn: kind 'c' claimed, or 'm' that there may be more.
+-- Rows are those of a turn: kind 'c' claimed, 'm' that there may be more, or 'o' from when on to look.
 
 -- As it was before lanes were given up one by one.
 DROP FUNCTION IF EXISTS heads(boolean, boolean, timestamptz, int[], bigint[], bigint[], int[]);
@@ -60,10 +60,17 @@ BEGIN
     ORDER BY h.id;
 END $$;
 
--- Claim what is wanted of one function, as rows of a turn.
+-- As they were before they passed over what is done.
+DROP FUNCTION IF EXISTS claim(
+    int, boolean, int, int, boolean, int, int[], int[], timestamptz);
+DROP FUNCTION IF EXISTS look(int, boolean, int, int, boolean, int, int[], int[]);
+
+-- Claim what is wanted of one function, as rows of a turn. With `since`, what has no lane and was due
+-- before that is passed over, and a row 'o' says from when on to look next time. What comes
+-- late (it was stored by a transaction that took long) may be due up to a second earlier than that.
 CREATE OR REPLACE FUNCTION claim(
     w int, alone boolean, f int, n int, in_lanes boolean, last int, behind int[],
-    behind_shares int[], t timestamptz
+    behind_shares int[], since timestamptz, t timestamptz
 ) RETURNS TABLE (
     kind "char", id bigint, epoch bigint, tenant int, lane bigint, fn int, errors smallint,
     crashes smallint, event text, reply_to int, created_at timestamptz, merged bigint[]
@@ -73,13 +80,22 @@ DECLARE
     wi bigint[]; we bigint[]; wt int[]; wf int[]; wr smallint[]; wc smallint[];  -- claimed work
     kt int[]; kl bigint[]; ke bigint[]; kf int[];                               -- claimed lanes
     taken int;
+    oldest timestamptz;
 BEGIN
+    IF NOT alone THEN
+        SELECT q.run_at INTO oldest FROM work q
+        WHERE q.fn = f AND q.worker IS NULL AND q.lane IS NULL AND NOT q.suspect
+          AND q.run_at >= coalesce(since, '-infinity') AND q.run_at <= t
+          AND q.tenant >= 0  -- so that work_due is used, see there
+        ORDER BY q.run_at LIMIT 1;
+    END IF;
     SELECT array_agg(c.id), array_agg(c.epoch), array_agg(c.tenant), array_agg(c.fn),
            array_agg(c.errors), array_agg(c.crashes)
     INTO wi, we, wt, wf, wr, wc
     FROM (SELECT * FROM claim_suspect_work(w, f, n, t) WHERE alone
           UNION ALL
-          SELECT * FROM claim_work(w, f, n, last, behind, behind_shares, t) WHERE NOT alone) c;
+          SELECT * FROM claim_work(w, f, n, last, behind, behind_shares, oldest, t)
+          WHERE oldest IS NOT NULL) c;
     taken := coalesce(cardinality(wi), 0);
     IF taken > 0 THEN
         -- A statement of its own: the claim sees work that was committed after its caller's
@@ -90,13 +106,24 @@ BEGIN
         FROM unnest(wi, we, wt, wf, wr, wc) c (id, epoch, tenant, fn, errors, crashes)
         JOIN invocation a ON a.id = c.id;
     END IF;
+    IF since IS NOT NULL AND NOT alone THEN
+        RETURN QUERY SELECT 'o'::"char", NULL::bigint, NULL::bigint, NULL::int, NULL::bigint,
+            f, NULL::smallint, NULL::smallint, NULL::text, NULL::int,
+            coalesce(oldest, t) - interval '1 second', NULL::bigint[];
+    END IF;
     IF in_lanes AND taken < n THEN
+        IF NOT alone THEN
+            SELECT q.run_at INTO oldest FROM lane q
+            WHERE q.fn = f AND q.worker IS NULL AND q.run_at IS NOT NULL AND NOT q.suspect
+              AND q.run_at <= t AND q.tenant >= 0
+            ORDER BY q.run_at LIMIT 1;
+        END IF;
         SELECT array_agg(c.tenant), array_agg(c.lane), array_agg(c.epoch), array_agg(c.fn)
         INTO kt, kl, ke, kf
         FROM (SELECT * FROM claim_suspect_lanes(w, f, n - taken, t) WHERE alone
               UNION ALL
-              SELECT * FROM claim_lanes(w, f, n - taken, last, behind, behind_shares, t)
-              WHERE NOT alone) c;
+              SELECT * FROM claim_lanes(w, f, n - taken, last, behind, behind_shares, oldest, t)
+              WHERE oldest IS NOT NULL) c;
         IF kt IS NOT NULL THEN
             taken := taken + cardinality(kt);
             RETURN QUERY SELECT 'c'::"char", h.* FROM heads(
@@ -114,7 +141,7 @@ END $$;
 -- without the many arrays of turn() it takes about a sixth less time.
 CREATE OR REPLACE FUNCTION look(
     w int, alone boolean, f int, n int, in_lanes boolean, last int, behind int[],
-    behind_shares int[]
+    behind_shares int[], since timestamptz DEFAULT NULL
 ) RETURNS TABLE (
     kind "char", id bigint, epoch bigint, tenant int, lane bigint, fn int, errors smallint,
     crashes smallint, event text, reply_to int, created_at timestamptz, merged bigint[]
@@ -124,5 +151,5 @@ BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     PERFORM alive(w);
     RETURN QUERY SELECT * FROM claim(
-        w, alone, f, n, in_lanes, last, behind, behind_shares, clock_timestamp());
+        w, alone, f, n, in_lanes, last, behind, behind_shares, since, clock_timestamp());
 END $$;

@@ -10,8 +10,10 @@
 -- have had more of a function's time than others, and how many of those wanted each gets; the one
 -- that had the least of it first; NULL for each: they get nothing, even if something is left.
 --
--- Returns kind 'c' claimed (to be run), 'f' fenced (the id was not ours any more), or 'm': as much
--- as was wanted of that function was there, so there may be more.
+-- Since: what was due before is passed over, see claim(); NULL: nothing is.
+--
+-- Returns kind 'c' claimed (to be run), 'f' fenced (the id was not ours any more), 'm': as much
+-- as was wanted of that function was there, so there may be more; or 'o': see claim().
 -- Raises NX001 when this worker was declared dead.
 --
 -- Fences say "worker IS NOT DISTINCT FROM w", so that rows are found by their key alone: planned
@@ -26,6 +28,10 @@ DROP FUNCTION IF EXISTS turn(  -- before shops were weighed
     int, boolean, bigint[], bigint[], int[], bigint[], "char"[], float8[], text[], text[], int[],
     int[], boolean[], bigint[], int[], int[], bigint[], text[], float8[], float8[], int[], int[],
     boolean[], int[]);
+DROP FUNCTION IF EXISTS turn(  -- before it passed over what is done
+    int, boolean, bigint[], bigint[], int[], bigint[], "char"[], float8[], text[], text[], int[],
+    int[], boolean[], bigint[], int[], int[], bigint[], text[], float8[], float8[], int[], int[],
+    boolean[], int[], int[], int[], int[]);
 
 -- What people and waiting callers learn of finished attempts.
 CREATE OR REPLACE FUNCTION note_turn(
@@ -90,7 +96,8 @@ CREATE OR REPLACE FUNCTION turn(
     child_parents bigint[], child_tenants int[], child_fns int[], child_lanes bigint[],
     child_events text[], child_delays float8[], child_caps float8[],
     want_fns int[], want_counts int[], want_lanes boolean[], want_after int[],
-    behind_fns int[] DEFAULT '{}', behind_tenants int[] DEFAULT '{}', behind_shares int[] DEFAULT '{}'
+    behind_fns int[] DEFAULT '{}', behind_tenants int[] DEFAULT '{}', behind_shares int[] DEFAULT '{}',
+    want_since timestamptz[] DEFAULT '{}'
 ) RETURNS TABLE (
     kind "char", id bigint, epoch bigint, tenant int, lane bigint, fn int, errors smallint,
     crashes smallint, event text, reply_to int, created_at timestamptz, merged bigint[]
@@ -245,7 +252,8 @@ BEGIN
                  u (fn, tenant, share, place) WHERE u.fn = want_fns[i];
         END IF;
         RETURN QUERY SELECT * FROM claim(
-            w, alone, want_fns[i], want_counts[i], want_lanes[i], want_after[i], bt, bs, t);
+            w, alone, want_fns[i], want_counts[i], want_lanes[i], want_after[i], bt, bs,
+            want_since[i], t);
     END LOOP;
 
     IF cardinality(kt) > 0 THEN

@@ -174,7 +174,7 @@ async def test_an_attempt_that_is_stopped_before_it_begins_leaves_its_place(
     claimed = Claimed(7, 1, 1, None, 1, 0, 0, "{}", None, now, None)
     pool.look([1])
     _, wanted = pool.take(first=True)
-    pool.taken(Turn([claimed], [], []), [], wanted)
+    pool.taken(Turn([claimed], [], [], {}), [], wanted)
     pool.stop([7], BY_REQUEST)
     while pool.running():
         await asyncio.sleep(0)
@@ -203,7 +203,7 @@ async def test_the_next_event_of_a_lane_that_is_ours_is_no_find() -> None:
         finished, wanted = pool.take(first=True)
         now = datetime.now(UTC)
         claimed = Claimed(number, 1, 1, lane, 1, 0, 0, "{}", None, now, None)
-        pool.taken(Turn([claimed], [], []), finished, wanted)
+        pool.taken(Turn([claimed], [], [], {}), finished, wanted)
         return pool.bells_in_vain
 
     assert [await in_vain_after(number, 5) for number in (1, 2, 3)] == [0, 1, 2]

@@ -27,7 +27,7 @@ async def test_each_hot_statement_goes_by_its_indexes(database_dsn: str, rows: s
     try:
         if rows == "many":
             await connection.execute(FILL)
-            await connection.execute("RESET ROLE")
+            await connection.execute("SET ROLE NONE")
             await connection.execute("ANALYZE work, lane, invocation")
         for hot in HOT:
             found = await plan(connection, hot)

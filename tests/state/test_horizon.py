@@ -1,0 +1,104 @@
+"""However much was done before, a claim reads as little as if it had been the first."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from state.work import DONE, EVER, Turn, Wanted, turn
+from tests.state.test_turn import Desk, end, open_desk
+
+BACKLOG = 20_000
+READ = """
+    SELECT sum(idx_blks_hit + idx_blks_read)::bigint FROM pg_statio_user_indexes
+    WHERE indexrelname IN ('work_due', 'work_ready')
+"""
+
+
+@pytest.fixture
+async def desk(database_dsn: str) -> AsyncIterator[Desk]:
+    desk = await open_desk(database_dsn)
+    yield desk
+    await desk.connection.close()
+
+
+async def look(desk: Desk, since: datetime | None, most: int = 10) -> Turn:
+    wanted = [Wanted(desk.fn, most, True, -1, (), since)]
+    return await turn(desk.connection, desk.worker, finished=[], wanted=wanted)
+
+
+async def blocks(desk: Desk) -> int:
+    await desk.connection.execute("SELECT pg_stat_force_next_flush()")
+    return int(await desk.connection.fetchval(READ))
+
+
+async def test_a_claim_after_a_long_backlog_reads_few_blocks_of_the_indexes(desk: Desk) -> None:
+    connection = desk.connection
+    await connection.execute("SET ROLE NONE")
+    await connection.execute("ALTER TABLE work SET (autovacuum_enabled = off)")
+    await desk.ask(*["{}"] * BACKLOG)
+    # Each at a time of its own, as they come: equal ones share an entry of the index.
+    await connection.execute("UPDATE work SET run_at = run_at - (id % 60000) * interval '1 ms'")
+    since = EVER
+    for _ in range(BACKLOG // 500):
+        turned = await look(desk, since, 500)
+        ends = [end(one) for one in turned.claimed]
+        await turn(connection, desk.worker, finished=ends, wanted=[])
+        since = turned.since[desk.fn]
+    assert await connection.fetchval("SELECT count(*) FROM work") == 0
+    # Due more than a second later than what was done: the margin for what is stored late.
+    later = timedelta(seconds=5)
+    await desk.ask(*["{}"] * 15)
+    await connection.execute("UPDATE work SET run_at = run_at + $1", later)
+    await connection.execute("SELECT pg_sleep_until(min(run_at)) FROM work")
+
+    before = await blocks(desk)
+    far = await look(desk, EVER, 1)
+    middle = await blocks(desk)
+    near = await look(desk, far.since[desk.fn], 1)
+    after = await blocks(desk)
+
+    assert len(far.claimed) == len(near.claimed) == 1
+    assert middle - before > 100, "the dead entries are not there: this test shows nothing"
+    assert after - middle < 30
+
+
+async def test_what_was_due_earlier_is_passed_over_until_everything_is_looked_at(
+    desk: Desk,
+) -> None:
+    await desk.ask("{}", delay_seconds=-60.0)
+    assert (await look(desk, datetime.now(UTC) - timedelta(seconds=30))).claimed == []
+    assert len((await look(desk, EVER)).claimed) == 1
+
+
+async def test_what_is_stored_a_moment_late_is_not_passed_over(desk: Desk) -> None:
+    since = (await look(desk, EVER)).since[desk.fn]
+    await desk.ask("{}", delay_seconds=-0.8)  # the transaction took that long
+    assert len((await look(desk, since)).claimed) == 1
+
+
+async def test_the_oldest_that_waits_is_the_horizon(desk: Desk) -> None:
+    await desk.ask("{}", delay_seconds=-60.0)
+    await desk.ask("{}", delay_seconds=-40.0)
+    first = await look(desk, EVER, 1)
+    second = await look(desk, first.since[desk.fn], 1)
+    assert len(first.claimed) == len(second.claimed) == 1
+    between = second.since[desk.fn] - first.since[desk.fn]
+    assert timedelta(seconds=19) < between < timedelta(seconds=21)
+
+
+async def test_a_lane_is_never_passed_over(desk: Desk) -> None:
+    await desk.ask("{}", lane=7, delay_seconds=-60.0)
+    assert len((await look(desk, datetime.now(UTC))).claimed) == 1
+
+
+async def test_who_does_not_ask_from_when_on_to_look_is_not_told(desk: Desk) -> None:
+    await desk.ask("{}")
+    turned = await look(desk, None)
+    assert len(turned.claimed) == 1
+    assert turned.since == {}
+    assert turned.more == []
+    done = [end(one, DONE) for one in turned.claimed]
+    both = [Wanted(desk.fn, 1, True, -1), Wanted(desk.fn + 1, 1, True, -1, (), EVER)]
+    turned = await turn(desk.connection, desk.worker, finished=done, wanted=both)
+    assert list(turned.since) == [desk.fn + 1]
