@@ -4,6 +4,9 @@
 
 -- As it was before lanes were given up one by one.
 DROP FUNCTION IF EXISTS heads(boolean, boolean, timestamptz, int[], bigint[], bigint[], int[]);
+-- As it was before it passed over what is done.
+DROP FUNCTION IF EXISTS heads(
+    boolean, timestamptz, int[], bigint[], bigint[], int[], boolean[]);
 
 CREATE OR REPLACE FUNCTION alive(w int) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -15,8 +18,12 @@ BEGIN
 END $$;
 
 -- The heads of lanes that are ours: those that may run now are returned, the other lanes released.
+-- `kd` are the ids that ended in them just now. The next one comes after it: what is further ahead
+-- in the index is done, and reading all of it again would take longer and longer. An event that was
+-- replayed meanwhile has an old id, and is found when the line is through.
 CREATE OR REPLACE FUNCTION heads(
-    alone boolean, t timestamptz, kt int[], kl bigint[], ke bigint[], kf int[], kk boolean[]
+    alone boolean, t timestamptz, kt int[], kl bigint[], ke bigint[], kf int[], kk boolean[],
+    kd bigint[]
 ) RETURNS TABLE (
     id bigint, epoch bigint, tenant int, lane bigint, fn int, errors smallint,
     crashes smallint, event text, reply_to int, created_at timestamptz, merged bigint[]
@@ -28,10 +35,15 @@ BEGIN
         SELECT k.tenant, k.lane, k.epoch, k.fn, k.keep, q.id AS head, q.fn AS head_fn, q.suspect,
                q.errors, q.crashes, coalesce(m.newest, q.id) AS id, m.others,
                coalesce(m.due_at, q.run_at) AS due_at
-        FROM unnest(kt, kl, ke, kf, kk) k (tenant, lane, epoch, fn, keep)
+        FROM unnest(kt, kl, ke, kf, kk, kd) k (tenant, lane, epoch, fn, keep, ended)
         LEFT JOIN LATERAL (
-            SELECT w.id, w.fn, w.run_at, w.suspect, w.errors, w.crashes FROM work w
-            WHERE w.tenant = k.tenant AND w.lane = k.lane ORDER BY w.id LIMIT 1) q ON true
+            (SELECT w.id, w.fn, w.run_at, w.suspect, w.errors, w.crashes FROM work w
+             WHERE w.tenant = k.tenant AND w.lane = k.lane AND w.id >= k.ended
+             ORDER BY w.id LIMIT 1)
+            UNION ALL
+            (SELECT w.id, w.fn, w.run_at, w.suspect, w.errors, w.crashes FROM work w
+             WHERE w.tenant = k.tenant AND w.lane = k.lane ORDER BY w.id LIMIT 1)
+            LIMIT 1) q ON true
         -- Merge, Supersede: the newest of the events in line stands for all of them.
         LEFT JOIN function f ON f.fn = q.fn AND f.cap_seconds IS NOT NULL
         LEFT JOIN LATERAL (
@@ -43,8 +55,10 @@ BEGIN
                    END AS due_at
             FROM work w
             WHERE f.fn IS NOT NULL AND w.tenant = k.tenant AND w.lane = k.lane AND w.fn = q.fn
-              AND w.id < coalesce((SELECT min(z.id) FROM work z WHERE z.tenant = k.tenant
-                                   AND z.lane = k.lane AND z.fn <> q.fn), 9223372036854775807)
+              AND w.id >= q.id
+              AND w.id < coalesce((SELECT min(z.id) FROM work z
+                                   WHERE z.tenant = k.tenant AND z.lane = k.lane
+                                     AND z.id > q.id AND z.fn <> q.fn), 9223372036854775807)
         ) m ON true),
     released AS (
         UPDATE lane x SET worker = NULL, run_at = h.due_at, fn = coalesce(h.head_fn, x.fn),
@@ -127,7 +141,7 @@ BEGIN
         IF kt IS NOT NULL THEN
             taken := taken + cardinality(kt);
             RETURN QUERY SELECT 'c'::"char", h.* FROM heads(
-                alone, t, kt, kl, ke, kf, array_fill(true, ARRAY[cardinality(kt)])) h;
+                alone, t, kt, kl, ke, kf, array_fill(true, ARRAY[cardinality(kt)]), '{}') h;
         END IF;
     END IF;
     IF taken >= n THEN

@@ -111,8 +111,8 @@ DECLARE
     again boolean := kinds && '{r,s,h}';
     closed bigint[] := '{}';             -- finished ids that were still ours
     some_closed bigint[];
-    -- Lanes that are ours: (tenant, lane, epoch, fn, whether they stay so).
-    kt int[]; kl bigint[]; ke bigint[]; kf int[]; kk boolean[];
+    -- Lanes that are ours: (tenant, lane, epoch, fn, whether they stay so, what ended in them).
+    kt int[]; kl bigint[]; ke bigint[]; kf int[]; kk boolean[]; kd bigint[];
     bt int[] := '{}'; bs int[] := '{}';                                    -- behind in this function
 BEGIN
     IF NOT finishing THEN  -- see look()
@@ -146,11 +146,13 @@ BEGIN
     IF in_lanes THEN
         -- The fence, and the lock: what is dispatched later waits, and is seen by the next statement.
         SELECT array_agg(x.tenant), array_agg(x.lane), array_agg(x.epoch), array_agg(x.fn),
-               array_agg(x.keep)
-        INTO kt, kl, ke, kf, kk
-        FROM (SELECT x.tenant, x.lane, x.epoch, x.fn, d.keep
-              FROM (SELECT u.tenant, u.lane, u.epoch, bool_and(coalesce(u.keep, true)) AS keep
-                    FROM unnest(tenants, lanes, epochs, keeps) u (tenant, lane, epoch, keep)
+               array_agg(x.keep), array_agg(x.id)
+        INTO kt, kl, ke, kf, kk, kd
+        FROM (SELECT x.tenant, x.lane, x.epoch, x.fn, d.keep, d.id
+              FROM (SELECT u.tenant, u.lane, u.epoch, bool_and(coalesce(u.keep, true)) AS keep,
+                           min(u.id) AS id
+                    FROM unnest(tenants, lanes, epochs, keeps, ids)
+                         u (tenant, lane, epoch, keep, id)
                     GROUP BY u.tenant, u.lane, u.epoch) d
               JOIN lane x ON x.tenant = d.tenant AND x.lane = d.lane
               WHERE x.worker IS NOT DISTINCT FROM w AND x.epoch = d.epoch
@@ -257,7 +259,7 @@ BEGIN
     END LOOP;
 
     IF cardinality(kt) > 0 THEN
-        RETURN QUERY SELECT 'c'::"char", h.* FROM heads(alone, t, kt, kl, ke, kf, kk) h;
+        RETURN QUERY SELECT 'c'::"char", h.* FROM heads(alone, t, kt, kl, ke, kf, kk, kd) h;
     END IF;
 
     -- Last, so that gates are locked for the commit alone, and lanes that wait are free by now.

@@ -5,13 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from state.work import DONE, EVER, Turn, Wanted, turn
+from state.work import DEAD, DONE, EVER, Turn, Wanted, turn
 from tests.state.test_turn import Desk, end, open_desk
 
 BACKLOG = 20_000
+DUE, LINE = ("work_due", "work_ready"), ("work_line",)
 READ = """
     SELECT sum(idx_blks_hit + idx_blks_read)::bigint FROM pg_statio_user_indexes
-    WHERE indexrelname IN ('work_due', 'work_ready')
+    WHERE indexrelname = ANY ($1)
 """
 
 
@@ -27,9 +28,9 @@ async def look(desk: Desk, since: datetime | None, most: int = 10) -> Turn:
     return await turn(desk.connection, desk.worker, finished=[], wanted=wanted)
 
 
-async def blocks(desk: Desk) -> int:
+async def blocks(desk: Desk, indexes: tuple[str, ...] = DUE) -> int:
     await desk.connection.execute("SELECT pg_stat_force_next_flush()")
-    return int(await desk.connection.fetchval(READ))
+    return int(await desk.connection.fetchval(READ, indexes))
 
 
 async def test_a_claim_after_a_long_backlog_reads_few_blocks_of_the_indexes(desk: Desk) -> None:
@@ -102,3 +103,41 @@ async def test_who_does_not_ask_from_when_on_to_look_is_not_told(desk: Desk) -> 
     both = [Wanted(desk.fn, 1, True, -1), Wanted(desk.fn + 1, 1, True, -1, (), EVER)]
     turned = await turn(desk.connection, desk.worker, finished=done, wanted=both)
     assert list(turned.since) == [desk.fn + 1]
+
+
+async def test_the_next_in_a_long_lane_is_found_without_reading_what_is_done(desk: Desk) -> None:
+    connection = desk.connection
+    await connection.execute("SET ROLE NONE")
+    await connection.execute("ALTER TABLE work SET (autovacuum_enabled = off)")
+    stored = await desk.ask(*["{}"] * (BACKLOG // 2), lane=7)
+    (first,) = await desk.claim()
+    rest = [end(first._replace(id=one.id)) for one in stored[1:-2]]
+    many = end(first)
+    many.others = rest
+    (head,) = await desk.end([many])
+    assert head.id == stored[-2].id
+
+    before = await blocks(desk, LINE)
+    (last,) = await desk.end([end(head)])
+    after = await blocks(desk, LINE)
+    assert last.id == stored[-1].id
+    assert await desk.end([end(last)]) == []
+    through = await blocks(desk, LINE)
+
+    assert through - after > 40, "the dead entries are not there: this test shows nothing"
+    assert after - before < 15
+
+
+async def test_a_replayed_event_of_a_lane_that_is_running_is_found_when_the_line_is_through(
+    desk: Desk,
+) -> None:
+    await desk.ask("1", "2", "3", lane=7)
+    (first,) = await desk.claim()
+    (second,) = await desk.end([end(first, DEAD)])
+    replay = "SELECT replay_invocation($1)"
+    assert await desk.connection.fetchval(replay, first.id) == "replayed"
+    (third,) = await desk.end([end(second)])
+    (again,) = await desk.end([end(third)])
+    assert [one.event for one in (second, third, again)] == ["2", "3", "1"]
+    assert await desk.end([end(again)]) == []
+    assert await desk.connection.fetchval("SELECT count(*) FROM work") == 0
