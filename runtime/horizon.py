@@ -15,8 +15,7 @@ from state.work import EVER
 
 ALL_SECONDS = 0.9
 """Everything is looked at so often, in case something came to be due earlier than what had been
-claimed: given back by a worker that died, or stored by a transaction that took seconds. Less than
-the time between two looks of a worker that has nothing to do."""
+claimed: given back by a worker that died, or stored by a transaction that took seconds."""
 
 
 class Horizon:
@@ -56,5 +55,5 @@ class Horizon:
 
     def forget(self, fns: Iterable[int]) -> None:
         """Look at everything of these functions next time."""
-        for fn in fns:
-            self._since.pop(fn, None)
+        for fn in self._all_at.keys() & set(fns):
+            self._all_at[fn] = self._clock() - ALL_SECONDS

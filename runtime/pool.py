@@ -76,6 +76,11 @@ class Pool:
             self._look |= new
             self.wake()
 
+    def look_at_all(self) -> None:
+        """Look at all work of every function, however long it has been due."""
+        self._horizon.forget(self.served)
+        self.look(self.served)
+
     def expect(self, asked: Iterable[Asked]) -> None:
         """Look at events that were just stored, each when it is due.
 

@@ -261,7 +261,7 @@ class Runner:
                 self._services.ringer.clear(name)
                 self._rung.discard(name)
             before = set(self._rung)
-            self.pool.look(self.pool.served)
+            self.pool.look_at_all()
             if self.pool.bursting():
                 self._later(self._supersede())
             if self.pool.running():

@@ -158,7 +158,7 @@ class Turns:
                     await asyncio.sleep(RETRY_SECONDS)
             if told:
                 log.info("Postgres answers again")
-        self._pool.look(self._pool.served)
+        self._pool.look_at_all()
 
     async def _reconnect(self) -> None:
         for connection in self._connections:

@@ -6,11 +6,6 @@ DROP FUNCTION IF EXISTS ready_shops(int, int, int, boolean);
 DROP FUNCTION IF EXISTS ready_shops(int, int, int, boolean, timestamptz);
 DROP FUNCTION IF EXISTS claim_work(int, int, int, int, timestamptz);
 DROP FUNCTION IF EXISTS claim_lanes(int, int, int, int, timestamptz);
--- As they were before they passed over what is done.
-DROP FUNCTION IF EXISTS ready_shops(int, int, int, int[], boolean, timestamptz);
-DROP FUNCTION IF EXISTS claim_work(int, int, int, int, int[], int[], timestamptz);
-DROP FUNCTION IF EXISTS claim_lanes(int, int, int, int, int[], int[], timestamptz);
-
 -- An index keeps what was claimed or is done until the next VACUUM, and all of that is older than what
 -- waits: a search that began with the oldest of all would read the whole backlog that is behind us,
 -- again for each claim. So everything here asks for nothing that was due before `oldest`, when the

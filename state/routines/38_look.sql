@@ -4,9 +4,6 @@
 
 -- As it was before lanes were given up one by one.
 DROP FUNCTION IF EXISTS heads(boolean, boolean, timestamptz, int[], bigint[], bigint[], int[]);
--- As it was before it passed over what is done.
-DROP FUNCTION IF EXISTS heads(
-    boolean, timestamptz, int[], bigint[], bigint[], int[], boolean[]);
 
 CREATE OR REPLACE FUNCTION alive(w int) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -18,9 +15,8 @@ BEGIN
 END $$;
 
 -- The heads of lanes that are ours: those that may run now are returned, the other lanes released.
--- `kd` are the ids that ended in them just now. The next one comes after it: what is further ahead
--- in the index is done, and reading all of it again would take longer and longer. An event that was
--- replayed meanwhile has an old id, and is found when the line is through.
+-- `kd` are the ids that ended in them just now. The next one comes after it: what is further ahead in
+-- the index is done, and reading all of it again would take longer and longer. NULL: look at all.
 CREATE OR REPLACE FUNCTION heads(
     alone boolean, t timestamptz, kt int[], kl bigint[], ke bigint[], kf int[], kk boolean[],
     kd bigint[]
@@ -37,13 +33,9 @@ BEGIN
                coalesce(m.due_at, q.run_at) AS due_at
         FROM unnest(kt, kl, ke, kf, kk, kd) k (tenant, lane, epoch, fn, keep, ended)
         LEFT JOIN LATERAL (
-            (SELECT w.id, w.fn, w.run_at, w.suspect, w.errors, w.crashes FROM work w
-             WHERE w.tenant = k.tenant AND w.lane = k.lane AND w.id >= k.ended
-             ORDER BY w.id LIMIT 1)
-            UNION ALL
-            (SELECT w.id, w.fn, w.run_at, w.suspect, w.errors, w.crashes FROM work w
-             WHERE w.tenant = k.tenant AND w.lane = k.lane ORDER BY w.id LIMIT 1)
-            LIMIT 1) q ON true
+            SELECT w.id, w.fn, w.run_at, w.suspect, w.errors, w.crashes FROM work w
+            WHERE w.tenant = k.tenant AND w.lane = k.lane AND w.id >= coalesce(k.ended, 0)
+            ORDER BY w.id LIMIT 1) q ON true
         -- Merge, Supersede: the newest of the events in line stands for all of them.
         LEFT JOIN function f ON f.fn = q.fn AND f.cap_seconds IS NOT NULL
         LEFT JOIN LATERAL (
@@ -73,11 +65,6 @@ BEGIN
     WHERE h.due_at <= t AND h.head_fn = h.fn AND h.suspect = alone AND h.keep
     ORDER BY h.id;
 END $$;
-
--- As they were before they passed over what is done.
-DROP FUNCTION IF EXISTS claim(
-    int, boolean, int, int, boolean, int, int[], int[], timestamptz);
-DROP FUNCTION IF EXISTS look(int, boolean, int, int, boolean, int, int[], int[]);
 
 -- Claim what is wanted of one function, as rows of a turn. With `since`, what has no lane and was due
 -- before that is passed over, and a row 'o' says from when on to look next time. What comes

@@ -28,10 +28,6 @@ DROP FUNCTION IF EXISTS turn(  -- before shops were weighed
     int, boolean, bigint[], bigint[], int[], bigint[], "char"[], float8[], text[], text[], int[],
     int[], boolean[], bigint[], int[], int[], bigint[], text[], float8[], float8[], int[], int[],
     boolean[], int[]);
-DROP FUNCTION IF EXISTS turn(  -- before it passed over what is done
-    int, boolean, bigint[], bigint[], int[], bigint[], "char"[], float8[], text[], text[], int[],
-    int[], boolean[], bigint[], int[], int[], bigint[], text[], float8[], float8[], int[], int[],
-    boolean[], int[], int[], int[], int[]);
 
 -- What people and waiting callers learn of finished attempts.
 CREATE OR REPLACE FUNCTION note_turn(
@@ -148,7 +144,9 @@ BEGIN
         SELECT array_agg(x.tenant), array_agg(x.lane), array_agg(x.epoch), array_agg(x.fn),
                array_agg(x.keep), array_agg(x.id)
         INTO kt, kl, ke, kf, kk, kd
-        FROM (SELECT x.tenant, x.lane, x.epoch, x.fn, d.keep, d.id
+        FROM (SELECT x.tenant, x.lane, x.epoch, x.fn, d.keep,
+                     CASE WHEN x.burst_until = 'epoch' THEN NULL  -- see replay_invocation()
+                          ELSE d.id END AS id
               FROM (SELECT u.tenant, u.lane, u.epoch, bool_and(coalesce(u.keep, true)) AS keep,
                            min(u.id) AS id
                     FROM unnest(tenants, lanes, epochs, keeps, ids)
@@ -268,3 +266,18 @@ BEGIN
                                         WHERE u.kind IN ('d', 'x', 'c') AND u.id = ANY (closed)));
     END IF;
 END $$;
+
+-- As they were before they passed over what is done. Here, after all who call them: each file of
+-- routines is in force by itself, and workers go on meanwhile.
+DROP FUNCTION IF EXISTS ready_shops(int, int, int, int[], boolean, timestamptz);
+DROP FUNCTION IF EXISTS claim_work(int, int, int, int, int[], int[], timestamptz);
+DROP FUNCTION IF EXISTS claim_lanes(int, int, int, int, int[], int[], timestamptz);
+DROP FUNCTION IF EXISTS heads(
+    boolean, timestamptz, int[], bigint[], bigint[], int[], boolean[]);
+DROP FUNCTION IF EXISTS claim(
+    int, boolean, int, int, boolean, int, int[], int[], timestamptz);
+DROP FUNCTION IF EXISTS look(int, boolean, int, int, boolean, int, int[], int[]);
+DROP FUNCTION IF EXISTS turn(
+    int, boolean, bigint[], bigint[], int[], bigint[], "char"[], float8[], text[], text[], int[],
+    int[], boolean[], bigint[], int[], int[], bigint[], text[], float8[], float8[], int[], int[],
+    boolean[], int[], int[], int[], int[]);

@@ -88,6 +88,11 @@ BEGIN
         FROM (SELECT q.run_at, q.fn, q.suspect FROM work q
               WHERE q.tenant = asked.tenant AND q.lane = asked.lane ORDER BY q.id LIMIT 1) h
         WHERE x.tenant = asked.tenant AND x.lane = asked.lane AND x.worker IS NULL;
+        -- Whoever has it looks for the next one behind the one that ends, and this one is older:
+        -- a sign to look at all until the lane is released. Of a lane that is ours, nothing else
+        -- reads this, and the release writes it anew.
+        UPDATE lane SET burst_until = 'epoch'
+        WHERE tenant = asked.tenant AND lane = asked.lane AND worker IS NOT NULL;
     END IF;
     UPDATE alert SET resolved_at = t, resolved_by = 'replay'
     WHERE kind = 'dead' AND subject = target AND resolved_at IS NULL;
