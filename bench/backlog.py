@@ -24,6 +24,8 @@ def work_off(own: Servers, kind: str, jobs: int) -> dict[str, float]:
     with arena.place.worker(CONCURRENCY) as worker, settling(arena) as settled:
         times = sorted(one.later for one in worker.until(jobs, SECONDS))
         settled()
+    if len(times) < jobs:
+        raise SystemExit(f"{kind}: {len(times):,} of {jobs:,} were done in {SECONDS:.0f} s")
     part = len(times) // PARTS
     spans = {"first": times[:part], "last": times[-part:], "all": times}
     found: dict[str, float] = {
