@@ -55,6 +55,9 @@ class Supervisor:
     async def run(self, when_ready: Callable[[], None]) -> None:
         """Start everything, tell so, and keep it running until a signal says stop.
 
+        `when_ready` greets the terminal; only then do the files of this stack say `ready`, so
+        that whoever waits for the word finds the greeting printed.
+
         Raises:
             ServerFailed: something does not start; everything else is stopped again.
         """
@@ -64,12 +67,11 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         write_stack(self._plan.layout, self._plan.stack)
         stopping = asyncio.create_task(self._stop.wait())
-        starting = asyncio.create_task(self._start())
+        starting = asyncio.create_task(self._start(when_ready))
         try:
             await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 await starting
-                when_ready()
                 await stopping
         finally:
             starting.cancel()
@@ -100,10 +102,11 @@ class Supervisor:
                 await keeper.start()
             self._journal.say(f"{keeper.program.name:<9} restarted")
 
-    async def _start(self) -> None:
+    async def _start(self, when_ready: Callable[[], None]) -> None:
         await _all(keeper.start() for keeper in self._servers)
         await self._migrate()
         await _all(keeper.start() for keeper in self._processes)
+        when_ready()
         self._ready = True
         self._tell()
         self._tasks.add(asyncio.create_task(self._scaling.run(), name="scaling"))
