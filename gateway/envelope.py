@@ -76,8 +76,8 @@ class Envelope:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = message.setdefault("headers", [])
-                present = {name for name, _ in headers}
                 if status != 200 or (b"content-length", b"0") not in headers:  # there is a page
+                    present = {name for name, _ in headers}
                     headers += [each for each in HEADERS.items() if each[0] not in present]
                 headers.append((b"x-request-id", request_id.encode()))
                 if self._stopping.is_set():

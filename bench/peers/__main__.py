@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.peers import chart
 from bench.peers.environments import NotInstalled, python_of
-from bench.peers.intake import OTHERS, intake
+from bench.peers.intake import CLIENTS, OTHERS, intake
 from bench.peers.measures import Arena
 from bench.peers.processes import Place
 from bench.peers.rounds import Found, measure, tell
@@ -55,8 +55,8 @@ def shaped(medians: dict[str, Any]) -> dict[str, Any]:
     if named["enqueue"]["rq_simple"] is None:  # one queue, two kinds of workers
         named["enqueue"]["rq_simple"] = named["enqueue"]["rq_worker"]
     alone = {key: medians.get(key) for key in ALONE}
-    intake = dict.fromkeys(["nexus", *OTHERS]) | medians.get("intake", {})
-    return {**named, **alone, "intake": intake}
+    webhooks = {key: dict.fromkeys(["nexus", *OTHERS]) | medians.get(key, {}) for key in CLIENTS}
+    return {**named, **alone, **webhooks}
 
 
 def main() -> None:

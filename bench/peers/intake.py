@@ -1,8 +1,9 @@
 """Webhooks through Caddy: ours are checked and stored before they are answered, others' are not.
 
-The same Caddy with the same Caddyfile stands before each; no worker runs. Our gateway listens at a
-socket file, as under `nexus up`, and so does the bare Starlette route. functions-framework runs as
-its own command runs it, at host and port: it takes nothing else.
+From as many clients as there are callers in the other measures, and from fewer: those who wait
+together share a commit. The same Caddy with the same Caddyfile stands before each; no worker runs.
+Our gateway listens at a socket file, as under `nexus up`, and so does the bare Starlette route.
+functions-framework runs as its own command runs it, at host and port: it takes nothing else.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from bench.stack import ROOT, free_ports
 from state.database import Database
 from state.keyring import KeyRing
 
-CLIENTS = 64
+CLIENTS = {"intake": 200, "intake_64": 64}
 SECONDS, QUICK_SECONDS, WARM_SECONDS = 8.0, 3.0, 1.0
 READY_SECONDS, STOP_SECONDS = 30.0, 3.0
 OTHERS = ("starlette", "functions_framework_aio")
@@ -55,15 +56,15 @@ def process(command: list[str], environment: Mapping[str, str], log: Path) -> It
         started.wait()
 
 
-async def load(port: int, seconds: float) -> float:
-    """Return how many webhooks per second are answered."""
+async def load(port: int, seconds: float, clients: int) -> float:
+    """Return how many webhooks per second are answered to so many clients together."""
     body = text_message(Shopper("5493415550100"), 1, "hola")
     return await post_for(
         port,
         f"/webhooks/whatsapp/{APP}",
         body,
         f"{signature(body)}\r\n",
-        clients=CLIENTS,
+        clients=clients,
         seconds=seconds,
     )
 
@@ -73,7 +74,7 @@ async def ready(port: int) -> None:
     until = time.monotonic() + READY_SECONDS
     while True:
         try:
-            await load(port, 0.01)
+            await load(port, 0.01, 1)
             return
         except (OSError, RuntimeError, TimeoutError):
             if time.monotonic() > until:
@@ -81,8 +82,8 @@ async def ready(port: int) -> None:
             await asyncio.sleep(0.1)
 
 
-def measure(own: Servers, name: str, python: str, seconds: float) -> float:
-    """Return the webhooks per second that one server takes."""
+def measure(own: Servers, name: str, python: str, seconds: float) -> dict[str, float]:
+    """Return the webhooks per second that one server takes, by the name of the measure."""
     public, private, gateway = free_ports(3)
     file = None if name in PORT_ALONE else own.folder / f"{name}.sock"
     at = f"unix/{file}" if file else f"127.0.0.1:{gateway}"
@@ -101,8 +102,8 @@ def measure(own: Servers, name: str, python: str, seconds: float) -> float:
         stack.enter_context(process([*NEXUS, "edge"], environment, own.folder / "caddy.log"))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(ready(public))
-            runner.run(load(public, WARM_SECONDS))
-            return runner.run(load(public, seconds))
+            runner.run(load(public, WARM_SECONDS, max(CLIENTS.values())))
+            return {key: runner.run(load(public, seconds, count)) for key, count in CLIENTS.items()}
 
 
 async def register(own: Servers) -> None:
@@ -124,9 +125,10 @@ def intake(own: Servers, cache: Path, found: Found, *, rounds: int, quick: bool)
     for _ in range(rounds):
         for name, python in servers.items():
             try:
-                per_second = measure(own, name, python, QUICK_SECONDS if quick else SECONDS)
+                measured = measure(own, name, python, QUICK_SECONDS if quick else SECONDS)
             except (OSError, RuntimeError, TimeoutError) as problem:
                 tell(f"  {name}, intake: {problem}")
                 continue
-            found.add(per_second, "intake", name)
-            tell(f"  {name:<14} intake {per_second:.0f}/s")
+            for key, per_second in measured.items():
+                found.add(per_second, key, name)
+                tell(f"  {name:<14} {key} {per_second:.0f}/s")

@@ -62,6 +62,14 @@ def test_idle_memory_is_small(fresh: RunningStack) -> None:
     assert 0 < status["pss_bytes"] < 400 * 1024 * 1024, status
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems schedule otherwise")
+def test_caddy_takes_no_processor_from_who_runs(fresh: RunningStack) -> None:
+    caddy = fresh.pid("web")
+    assert caddy is not None
+    threads = [int(thread.name) for thread in Path(f"/proc/{caddy}/task").iterdir()]
+    assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_BATCH}
+
+
 def test_an_unchanged_start_adds_little(fresh: RunningStack) -> None:
     def fastest(command: list[str]) -> float:
         times = []
