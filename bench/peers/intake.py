@@ -3,7 +3,9 @@
 From as many clients as there are callers in the other measures, and from fewer: those who wait
 together share a commit. The same Caddy with the same Caddyfile stands before each; no worker runs.
 Our gateway listens at a socket file, as under `nexus up`, and so does the bare Starlette route.
-functions-framework runs as its own command runs it, at host and port: it takes nothing else.
+functions-framework runs as its own command runs it, at host and port: it takes nothing else. All
+stand there at once and are loaded in turn, for a second each: a machine that becomes slower does so
+for all of them.
 """
 
 import asyncio
@@ -13,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import product
 from pathlib import Path
 
 import uvloop
@@ -27,7 +30,9 @@ from state.database import Database
 from state.keyring import KeyRing
 
 CLIENTS = {"intake": 200, "intake_64": 64}
-SECONDS, QUICK_SECONDS, WARM_SECONDS = 8.0, 3.0, 1.0
+SECONDS = 1.0
+TURNS, QUICK_TURNS = 8, 3
+"""Of each contender in a round."""
 READY_SECONDS, STOP_SECONDS = 30.0, 3.0
 OTHERS = ("starlette", "functions_framework_aio")
 PORT_ALONE = ("functions_framework_aio",)
@@ -82,28 +87,25 @@ async def ready(port: int) -> None:
             await asyncio.sleep(0.1)
 
 
-def measure(own: Servers, name: str, python: str, seconds: float) -> dict[str, float]:
-    """Return the webhooks per second that one server takes, by the name of the measure."""
+@contextmanager
+def served(own: Servers, name: str, python: str) -> Iterator[int]:
+    """Run one of them behind a Caddy of its own; give the port where that listens."""
     public, private, gateway = free_ports(3)
     file = None if name in PORT_ALONE else own.folder / f"{name}.sock"
-    at = f"unix/{file}" if file else f"127.0.0.1:{gateway}"
     environment = own.environment(
         PORT=str(public),
         NEXUS_PRIVATE_PORT=str(private),
-        GATEWAY_ADDR=at,
+        NEXUS_STATE_DIR=str(own.folder / name),
+        GATEWAY_ADDR=f"unix/{file}" if file else f"127.0.0.1:{gateway}",
         NEXUS_LOG_LEVEL="warning",
     )
-    log = own.folder / f"{name}.log"
-    server = [python, "-m", f"bench.peers.contenders.{name}", str(file or gateway)]
-    with ExitStack() as stack:
-        stack.enter_context(
-            process([*NEXUS, "serve"] if name == "nexus" else server, environment, log)
-        )
-        stack.enter_context(process([*NEXUS, "edge"], environment, own.folder / "caddy.log"))
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(ready(public))
-            runner.run(load(public, WARM_SECONDS, max(CLIENTS.values())))
-            return {key: runner.run(load(public, seconds, count)) for key, count in CLIENTS.items()}
+    other = [python, "-m", f"bench.peers.contenders.{name}", str(file or gateway)]
+    server = [*NEXUS, "serve"] if name == "nexus" else other
+    with (
+        process(server, environment, own.folder / f"{name}.log"),
+        process([*NEXUS, "edge"], environment, own.folder / f"{name}.caddy.log"),
+    ):
+        yield public
 
 
 async def register(own: Servers) -> None:
@@ -122,13 +124,23 @@ def intake(own: Servers, cache: Path, found: Found, *, rounds: int, quick: bool)
             servers[name] = python_of(name, cache)
         except NotInstalled as problem:
             tell(f"  {name} is not installed, its figure is null: {problem}")
-    for _ in range(rounds):
+    with ExitStack() as stack:
+        runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
+        ports = {}
         for name, python in servers.items():
+            port = stack.enter_context(served(own, name, python))
             try:
-                measured = measure(own, name, python, QUICK_SECONDS if quick else SECONDS)
+                runner.run(ready(port))
+                runner.run(load(port, SECONDS, max(CLIENTS.values())))
+                ports[name] = port
             except (OSError, RuntimeError, TimeoutError) as problem:
-                tell(f"  {name}, intake: {problem}")
-                continue
-            for key, per_second in measured.items():
-                found.add(per_second, key, name)
-                tell(f"  {name:<14} {key} {per_second:.0f}/s")
+                tell(f"  {name} takes no webhooks, its figure is null: {problem}")
+        for _ in range(rounds * (QUICK_TURNS if quick else TURNS)):
+            for (name, port), (key, clients) in product(ports.items(), CLIENTS.items()):
+                try:
+                    found.add(runner.run(load(port, SECONDS, clients)), key, name)
+                except (OSError, RuntimeError, TimeoutError) as problem:
+                    tell(f"  {name}, {key}: {problem}")
+    for key, of in found.medians().items():
+        if key in CLIENTS:
+            tell(f"  {key}: " + ", ".join(f"{name} {rate:.0f}/s" for name, rate in of.items()))
