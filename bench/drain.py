@@ -40,7 +40,7 @@ async def bench(running: Running, rounds: int) -> dict[str, Any]:
     return {
         "ended": ended,
         "calls": len(shorts.latencies) + len(longs.latencies),
-        "forced": sum(attempt > 1 for attempt in longs.results),
+        "forced": sum(taken > 1 for taken in longs.results),
         "failed_requests": shorts.failed.total() + longs.failed.total(),
         "failed": dict(shorts.failed + longs.failed),
         "lost": shorts.lost + longs.lost,

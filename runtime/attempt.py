@@ -8,14 +8,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic_core import PydanticSerializationError, to_json
-
 from runtime.context import Context, Platform, Shop
 from runtime.errors import Cancel, LeaseLost, NewerEvent, Snooze
 from runtime.event import EVENT_LIMIT_BYTES, Event, decode
 from runtime.function import Function
 from runtime.logs import Log, where
 from runtime.policy import Steer, Supersede
+from runtime.results import json_of
 from runtime.time_limits import TimeLimits
 from state.admission import NEVER, NO_SLOT, SLOT, TOO_LATE
 from state.dispatch import Asked
@@ -203,16 +202,16 @@ class Attempt:
 
     def _done(self, result: Any) -> Finish:
         try:
-            body = None if result is None else to_json(result).decode()
-        except (PydanticSerializationError, ValueError) as error:
+            body = None if result is None else json_of(result)
+        except ValueError as error:
             return self._failed("error", f"the result has no JSON form: {error}")
         if body is not None and len(body) > EVENT_LIMIT_BYTES:
             return self._failed(
                 "error",
-                f"the result is {len(body):,} characters; the limit is {EVENT_LIMIT_BYTES:,}."
+                f"the result is {len(body):,} bytes; the limit is {EVENT_LIMIT_BYTES:,}."
                 " Store the content and return its id",
             )
-        finish = self._finish(DONE, body)
+        finish = self._finish(DONE, body.decode() if body is not None else None)
         finish.children = self.children
         return finish
 

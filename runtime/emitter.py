@@ -10,12 +10,11 @@ gateway and Caddy busy one after another, and other work waits for all of them.
 import asyncio
 from typing import Any
 
-from pydantic_core import PydanticSerializationError, to_json
-
 from runtime.attempt import Attempt
 from runtime.batch import Batcher
 from runtime.errors import EmitError, LeaseLost
 from runtime.line import Line
+from runtime.results import json_of
 from runtime.steps import patiently
 from state.chunks import Chunk, record_chunks
 from state.database import Database
@@ -120,8 +119,8 @@ def chunk_json(chunk: Any) -> str:
         EmitError: it has none, or a limit is passed.
     """
     try:
-        body = to_json(chunk)
-    except (PydanticSerializationError, ValueError) as error:
+        body = json_of(chunk)
+    except ValueError as error:
         raise EmitError(f"a chunk has no JSON form: {error}") from None
     if len(body) > CHUNK_LIMIT_BYTES:
         raise EmitError(

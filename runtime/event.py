@@ -17,7 +17,7 @@ class Event(BaseModel):
     Events evolve by adding fields with defaults. A removed field means a new event.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def encode(event: Event) -> str:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 
 from runtime.errors import DeclarationError, InvalidEvent
 from runtime.event import Event
+from runtime.options import check_options
 from runtime.policy import MAXIMUM_HEAD_START_SECONDS, Policy, PolicyOptions
 from runtime.signatures import SCHEMES
-from runtime.trigger import Cron, Webhook
+from runtime.trigger import Cron, Trigger, Webhook
 from runtime.webhook import Delivery
 
 if TYPE_CHECKING:
@@ -85,9 +86,10 @@ def function(**options: Unpack[PolicyOptions]) -> Callable[[Handler[E]], Functio
                 f"@function has no option {name!r}{suggest(name, known)}."
                 f" Options: {', '.join(known)}"
             )
-    trigger = options.get("trigger", ())
     values: dict[str, Any] = dict(options)
-    values["trigger"] = trigger if isinstance(trigger, tuple) else (trigger,)
+    trigger = values.get("trigger", ())
+    values["trigger"] = (trigger,) if isinstance(trigger, Trigger) else trigger
+    check_options(values)
     policy = Policy(**values)
     return lambda handler: Function(handler, policy)
 

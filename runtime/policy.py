@@ -199,7 +199,9 @@ class Policy:
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
         if not 0 < self.timeout <= MAXIMUM_TIMEOUT_SECONDS:
-            raise DeclarationError(f"timeout={self.timeout}: 0 to {MAXIMUM_TIMEOUT_SECONDS} s")
+            raise DeclarationError(
+                f"timeout={self.timeout}: above 0 and up to {MAXIMUM_TIMEOUT_SECONDS} s"
+            )
         if self.deadline is not None and not 0 < self.deadline <= MAXIMUM_DEADLINE_SECONDS:
             raise DeclarationError(
                 f"deadline={self.deadline}: above 0 and up to {MAXIMUM_DEADLINE_SECONDS} s"

@@ -31,7 +31,7 @@ class Registry:
     """Functions by name and by event."""
 
     def __init__(self, functions: list[Function[Any]], broken: list[BrokenFile]) -> None:
-        self.functions = {each.name: each for each in sorted(functions, key=lambda f: f.name)}
+        self.functions = _by_name(functions)
         self.broken = broken
         self._by_event: dict[type[Event], Function[Any]] = {}
         self._aliases: dict[str, str] = {}
@@ -43,8 +43,17 @@ class Registry:
                     f" {each.name}: one event, one function"
                 )
             for alias in each.policy.aliases:
-                self._aliases[alias] = each.name
+                self._add_alias(alias, each.name)
         self._refuse_shared_webhooks()
+
+    def _add_alias(self, alias: str, name: str) -> None:
+        """Let a former name find a function; it must not find another one now."""
+        other = alias if alias in self.functions else self._aliases.setdefault(alias, name)
+        if other != name:
+            raise DeclarationError(
+                f"aliases=({alias!r},) of {name}: {other} has that name; a former name is one"
+                " that nobody has any more"
+            )
 
     def _refuse_shared_webhooks(self) -> None:
         by_path: dict[str, str] = {}
@@ -87,6 +96,22 @@ class Registry:
         if found is None:
             raise UnknownFunction(f"no function takes {type(event).__name__}")
         return found
+
+
+def _by_name(functions: list[Function[Any]]) -> dict[str, Function[Any]]:
+    """Return them in the order of their names.
+
+    Raises:
+        DeclarationError: two have one name.
+    """
+    found: dict[str, Function[Any]] = {}
+    for each in sorted(functions, key=lambda one: one.name):
+        other = found.setdefault(each.name, each)
+        if other is not each:
+            raise DeclarationError(
+                f"{each.name} is a function of both {other.module} and {each.module}: rename one"
+            )
+    return found
 
 
 def load_registry(packages: str = "functions") -> Registry:

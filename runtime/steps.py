@@ -5,12 +5,11 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from pydantic_core import PydanticSerializationError, to_json
-
 from runtime.attempt import DRAINING, Attempt
 from runtime.batch import Batcher
 from runtime.errors import LeaseLost, StepError
 from runtime.line import Line
+from runtime.results import json_of
 from state import steps as stored
 from state.database import Database
 from state.errors import DatabaseAway
@@ -160,6 +159,6 @@ async def patiently(call: Callable[[], Awaitable[T]]) -> T:
 
 def _json(name: str, answer: Any) -> str:
     try:
-        return to_json(answer).decode()
-    except (PydanticSerializationError, ValueError) as error:
+        return json_of(answer).decode()
+    except ValueError as error:
         raise StepError(f"step {name!r} returned what JSON cannot hold: {error}") from None

@@ -16,14 +16,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic_core import to_json
-
 from runtime.context import Context, Reserved, Shop, Transaction
 from runtime.emitter import chunk_json
 from runtime.errors import CallError, Cancel, ChildFailed, Snooze, StepError, Throttled
 from runtime.event import Event, encode, validate
 from runtime.function import Function
 from runtime.providers import Provider
+from runtime.results import json_of
 from runtime.settings import Settings, load_settings
 from state.budgets import Budget
 from state.keyring import SealedSecret
@@ -92,7 +91,7 @@ class Trial:
         async with asyncio.timeout(timeout):
             result = await self._function.handler(stored, context)
         self.dispatched = asked.events
-        return json.loads(to_json(result))
+        return json.loads(json_of(result))
 
     def child(self, event: Event) -> Function[Any] | None:
         """Return the function of `children` that takes an event; None: none does."""
@@ -146,7 +145,7 @@ class _Asked:
         self._names.add(name)
         steps = self._trial.steps
         if name not in steps:
-            steps[name] = json.loads(to_json(await call()))
+            steps[name] = json.loads(json_of(await call()))
         return steps[name]
 
     async def call(self, event: Event, name: str | None) -> Any:

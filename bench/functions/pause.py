@@ -14,6 +14,6 @@ class Pause(Event):
 
 @function(lane="lane", concurrency=20)
 async def pause(event: Pause, ctx: Context) -> int:
-    """Return which attempt it was."""
+    """Return how often a worker took it: 1, unless an attempt was interrupted or failed."""
     await asyncio.sleep(event.seconds)
-    return ctx.attempt
+    return ctx.epoch

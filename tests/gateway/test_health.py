@@ -3,12 +3,16 @@
 from starlette.applications import Starlette
 
 from gateway.app import create_app
+from gateway.services import Services
 from runtime.registry import Registry
 from runtime.settings import Settings
 from state.database import Database, connect
+from state.scaling import Scaling, declare_scaling
 from state.surgeon import operate
 from tests.gateway.conftest import BEARER, Client, client_of
 from tests.gateway.people import sign_in
+from tests.sample.labour import Labour
+from tests.sample.note import Note
 from tests.state.operating import break_it
 
 
@@ -118,3 +122,33 @@ async def test_a_bug_is_told_with_a_number_and_nothing_else(app: Starlette, capf
     assert answer.headers["x-request-id"] == "12345678-abc"
     assert "NoneType" not in answer.text
     assert "Traceback" not in answer.text
+
+
+async def test_scalers_learn_what_waits_and_what_runs_in_lanes_and_outside(
+    api: Client, app: Starlette
+) -> None:
+    services: Services = app.state.services
+    dispatcher = services.opened.dispatcher
+    await dispatcher.dispatch_many([Labour() for _ in range(5)])
+    await dispatcher.dispatch(Labour(), delay_seconds=60)
+    await dispatcher.dispatch_many([Note(file="", line="", book=book) for book in "aabc"])
+    async with services.opened.database.engine() as connection:
+        numbers = dict(await connection.fetch("SELECT name, fn FROM function"))
+        declared = [Scaling(numbers[name], name, 0, 3, 1) for name in ("labour", "note")]
+        await declare_scaling(connection, declared)
+        two = "(SELECT id FROM work WHERE lane IS NULL ORDER BY id LIMIT 2)"
+        await connection.execute(f"UPDATE work SET worker = 1 WHERE id IN {two}")
+        await connection.execute(
+            "UPDATE lane SET worker = 1 WHERE lane = (SELECT min(lane) FROM lane)"
+        )
+
+    asked = (await api.get("/internal/scale")).json()["functions"]
+    labour, note = asked["labour"], asked["note"]
+    assert (labour["waiting"], labour["running"], labour["demand"]) == (3, 2, 5)
+    assert (note["waiting"], note["running"], note["demand"]) == (2, 1, 3)  # lanes
+    assert labour["desired"] == note["desired"] == 3  # bounded by Scale(0, 3)
+
+    counted = (await api.get("/metrics")).text
+    assert 'nexus_demand{function="labour"} 5' in counted
+    assert 'nexus_demand{function="note"} 3' in counted
+    assert 'nexus_desired_processes{function="labour"} 3' in counted

@@ -1,5 +1,6 @@
 """A declaration that could not work fails where it is written, and says what to write."""
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,15 @@ async def handle(event: Order, ctx: Context) -> int:
     ("options", "says"),
     [
         ({"timout": 3}, "did you mean 'timeout'?"),
-        ({"timeout": 0}, "timeout=0"),
+        ({"timeout": 0}, "timeout=0: above 0"),
+        ({"timeout": "60"}, "did you mean timeout=60?"),
+        ({"timeout": True}, "did you mean timeout=60?"),
+        ({"retry": 3}, "retry=3: did you mean retry=Retry(attempts=3)?"),
+        ({"scale": 3}, "did you mean scale=Scale("),
+        ({"lane": 3}, "did you mean lane="),
+        ({"trigger": "*/5 * * * *"}, "did you mean trigger=Cron("),
+        ({"trigger": [Cron("* * * * *")]}, "or a tuple of triggers"),
+        ({"aliases": "former"}, "did you mean aliases=("),
         ({"timeout": 301}, "timeout=301"),
         ({"lane": "bok"}, "did you mean 'book'?"),
         ({"burst": Merge(quiet_seconds=1, cap_seconds=2)}, "needs lane="),
@@ -48,28 +57,28 @@ async def handle(event: Order, ctx: Context) -> int:
     ],
 )
 def test_a_wrong_policy_fails_with_a_remedy(options: Any, says: str) -> None:
-    with pytest.raises(DeclarationError, match=says.replace("?", r"\?")):
+    with pytest.raises(DeclarationError, match=re.escape(says)):
         function(**options)(handle)
 
 
 @pytest.mark.parametrize(
-    "make",
+    ("make", "says"),
     [
-        lambda: Retry(attempts=0),
-        lambda: Retry(steps_seconds=()),
-        lambda: Retry(on=TimeoutError),  # type: ignore[arg-type]
-        lambda: Retry(on=()),
-        lambda: Retry(on=("TimeoutError",)),  # type: ignore[arg-type]
-        lambda: Merge(quiet_seconds=3, cap_seconds=1),
-        lambda: Scale(minimum=3, maximum=2),
-        lambda: Cron("* * *"),
-        lambda: Cron("61 * * * *"),
-        lambda: Cron("* * * * *", zone="Mars/Phobos"),
-        lambda: Webhook("/whatsapp/", signature="meta"),
+        (lambda: Retry(attempts=0), "at least 1"),
+        (lambda: Retry(steps_seconds=()), "one or more delays"),
+        (lambda: Retry(on=TimeoutError), "did you mean on=(TimeoutError,"),  # type: ignore[arg-type]
+        (lambda: Retry(on=()), "did you mean on=(TimeoutError,"),
+        (lambda: Retry(on=("TimeoutError",)), "a tuple of exceptions"),  # type: ignore[arg-type]
+        (lambda: Merge(quiet_seconds=3, cap_seconds=1), "quiet_seconds <= cap_seconds"),
+        (lambda: Scale(minimum=3, maximum=2), "minimum <= maximum"),
+        (lambda: Cron("* * *"), "for instance '*/15 * * * *'"),
+        (lambda: Cron("61 * * * *"), "for instance '*/15 * * * *'"),
+        (lambda: Cron("* * * * *", zone="Mars/Phobos"), "America/Argentina/Buenos_Aires"),
+        (lambda: Webhook("/whatsapp/", signature="meta"), "without slashes at its ends"),
     ],
 )
-def test_a_policy_part_that_can_never_work_is_refused(make: Any) -> None:
-    with pytest.raises(DeclarationError):
+def test_a_policy_part_that_can_never_work_is_refused(make: Any, says: str) -> None:
+    with pytest.raises(DeclarationError, match=re.escape(says)):
         make()
 
 
@@ -130,6 +139,22 @@ def test_an_unknown_name_comes_with_the_nearest_one() -> None:
 def test_a_former_name_still_finds_the_function() -> None:
     registry = Registry([function(aliases=("deal",))(handle)], [])
     assert registry.named("deal").name == "handle"
+
+
+def test_a_name_and_a_former_name_mean_one_function() -> None:
+    async def again(event: Other, ctx: Context) -> None: ...
+
+    async def same(event: Other, ctx: Context) -> None: ...
+
+    same.__name__ = "handle"
+    with pytest.raises(DeclarationError, match=r"handle is a function of both .*: rename one"):
+        Registry([function()(handle), function()(same)], [])
+    taken = function(aliases=("handle",))(again)
+    with pytest.raises(DeclarationError, match=r"aliases=\('handle',\) of again: handle has"):
+        Registry([function()(handle), taken], [])
+    former = function(aliases=("deal",))
+    with pytest.raises(DeclarationError, match=r"aliases=\('deal',\) of handle: again has"):
+        Registry([former(handle), former(again)], [])
 
 
 def test_a_file_that_does_not_import_is_named_and_leaves_the_others(

@@ -1,6 +1,7 @@
 """What a function sees, and what becomes of its attempts."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -234,8 +235,20 @@ async def test_a_waiting_one_never_runs_when_somebody_cancels_it(settings: Setti
         assert await platform.invocations.cancel(receipt.id, actor="test") == "finished"
 
 
-@pytest.mark.parametrize("bad", [{1, object}, "\ud800", float, "x" * 1_100_000])
-async def test_a_result_that_cannot_be_kept_fails_alone(settings: Settings, bad: Any) -> None:
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ({1, object}, "no JSON form: .*<class 'type'>"),
+        (float, "no JSON form: .*<class 'type'>"),
+        ("\ud800", "no JSON form: .*surrogates"),
+        ({"price": float("nan")}, "no JSON form: NaN is no number in JSON"),
+        ([float("-inf")], "no JSON form: -Infinity is no number"),
+        ("é" * 550_000, r"1,100,002 bytes; the limit is 1,000,000\. Store the content"),
+    ],
+)
+async def test_a_result_that_cannot_be_kept_fails_alone(
+    settings: Settings, bad: Any, says: str
+) -> None:
     @function(retry=Retry(attempts=1))
     async def odd(event: Task, ctx: Context) -> Any:
         return bad
@@ -247,6 +260,7 @@ async def test_a_result_that_cannot_be_kept_fails_alone(settings: Settings, bad:
     async with working(settings, [odd, fine]) as platform:
         first, second = await asyncio.gather(platform.run(Task()), platform.run(Other()))
     assert (first.state, second.state) == ("dead", "done")
+    assert re.search(says, str(first.error))
 
 
 async def test_even_system_exit_only_fails_the_attempt(settings: Settings) -> None:
