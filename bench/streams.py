@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import statistics
+import sys
 from multiprocessing.connection import Connection
 from urllib.parse import urlsplit
 
@@ -138,8 +139,8 @@ async def measure(running: Running, args: argparse.Namespace) -> dict[str, objec
     }
 
 
-def main() -> None:
-    """Measure and print."""
+def main() -> int:
+    """Measure, print, and say by the exit code whether every chunk arrived."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--streams", type=int, default=STREAMS)
@@ -153,7 +154,8 @@ def main() -> None:
     ):
         found = runner.run(measure(running, args))
     print(json.dumps({**found, "load_before": round(others, 1)}))
+    return 1 if found["lost_chunks"] else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -114,6 +114,7 @@ async def test_only_json_of_a_megabyte_is_taken(api: Client) -> None:
     large = await api.post("/functions/hello", json={"name": "x" * 1_000_001})
 
     assert [each.status_code for each in (form, broken, deep, large)] == [415, 400, 400, 413]
+    assert "1,000,000 bytes" in large.json()["detail"]
 
 
 async def test_half_a_letter_is_refused(api: Client) -> None:

@@ -3,7 +3,8 @@
 import asyncio
 import json
 from collections import defaultdict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from runtime import Context, Event, Retry, Steer, Supersede, function
+from runtime import Context, Event, Merge, Retry, Steer, Supersede, function
 from runtime.attempt import SUPERSEDED
 from runtime.function import Function
 from runtime.registry import Registry
@@ -150,9 +151,10 @@ async def test_a_trial_hands_out_an_inbox() -> None:
 async def steered(event: Task, ctx: Context) -> list[int]:
     """Handle an event, and what comes meanwhile; some attempts fail."""
     numbers = [event.number]
-    for _ in range(3):
-        await asyncio.sleep(0.005)
-        numbers += [one.number for one in await ctx.inbox.take()]  # type: ignore[attr-defined]
+    with alone_in(event.line):
+        for _ in range(3):
+            await asyncio.sleep(0.005)
+            numbers += [one.number for one in await ctx.inbox.take()]  # type: ignore[attr-defined]
     if (event.number + ctx.attempt) % 3 == 0:
         raise ValueError("again")
     return numbers
@@ -161,10 +163,38 @@ async def steered(event: Task, ctx: Context) -> list[int]:
 @function(lane="line", burst=Supersede(), retry=QUICK)
 async def superseded(event: Task, ctx: Context) -> list[int]:
     """Handle the newest event; some attempts fail."""
-    await asyncio.sleep(0.01)
+    with alone_in(event.line):
+        await asyncio.sleep(0.01)
     if (event.number + ctx.attempt) % 3 == 0:
         raise ValueError("again")
     return [event.number]
+
+
+@function(lane="line", burst=Merge(quiet_seconds=0.02, cap_seconds=0.1), retry=QUICK)
+async def merged(event: Task, ctx: Context) -> list[int]:
+    """Handle what came together; some attempts fail."""
+    with alone_in(event.line):
+        await asyncio.sleep(0.01)
+    if (event.number + ctx.attempt) % 3 == 0:
+        raise ValueError("again")
+    return [*(one.number for one in ctx.merged), event.number]  # type: ignore[attr-defined]
+
+
+running: list[str | None] = []
+overlaps: list[str | None] = []
+"""Lanes in which two attempts ran at once."""
+
+
+@contextmanager
+def alone_in(line: str | None) -> Iterator[None]:
+    """Run in a lane, and tell of it when another attempt does."""
+    if line in running:
+        overlaps.append(line)
+    running.append(line)
+    try:
+        yield
+    finally:
+        running.remove(line)
 
 
 actions = st.lists(
@@ -178,10 +208,10 @@ actions = st.lists(
 )
 
 
-@pytest.mark.parametrize("chosen", [steered, superseded], ids=lambda one: one.name)
+@pytest.mark.parametrize("chosen", [steered, superseded, merged], ids=lambda one: one.name)
 @given(actions=actions)
 @examples(
-    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 async def test_bursts_kills_and_retries_lose_double_and_reorder_nothing(
     settings: Settings, chosen: Function[Any], actions: list[Any]
@@ -190,23 +220,26 @@ async def test_bursts_kills_and_retries_lose_double_and_reorder_nothing(
     sent: dict[str, list[int]] = defaultdict(list)
     async with platform(settings, registry) as found:
         worker = asyncio.create_task(work(settings, registry))
-        for action in actions:
-            if action[0] == "pause":
-                await asyncio.sleep(action[1] / 1000)
-            elif action[0] == "kill":
-                await taken_back(found)
+        try:
+            for action in actions:
+                if action[0] == "pause":
+                    await asyncio.sleep(action[1] / 1000)
+                elif action[0] == "kill":
+                    await taken_back(found)
+                    await worker
+                    worker = asyncio.create_task(work(settings, registry))
+                else:
+                    base = len(sent[action[1]])
+                    events = [Task(number=base + n, line=action[1]) for n in range(action[2])]
+                    sent[action[1]] += await found.dispatcher.dispatch_many(events)
+            await found.zero("SELECT count(*) FROM work")
+            assert not overlaps
+            for ids in sent.values():
+                check(chosen, [await found.end_of(number) for number in ids])
+        finally:
+            worker.cancel()
+            with suppress(asyncio.CancelledError):
                 await worker
-                worker = asyncio.create_task(work(settings, registry))
-            else:
-                base = len(sent[action[1]])
-                events = [Task(number=base + n, line=action[1]) for n in range(action[2])]
-                sent[action[1]] += await found.dispatcher.dispatch_many(events)
-        await found.zero("SELECT count(*) FROM work")
-        for ids in sent.values():
-            check(chosen, [await found.end_of(number) for number in ids])
-        worker.cancel()
-        with suppress(asyncio.CancelledError):
-            await worker
 
 
 def check(chosen: Function[Any], ends: list[Any]) -> None:

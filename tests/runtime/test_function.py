@@ -82,6 +82,21 @@ def test_a_policy_part_that_can_never_work_is_refused(make: Any, says: str) -> N
         make()
 
 
+def test_retries_spread_by_a_fifth() -> None:
+    delays = [Retry().delay_seconds(2) for _ in range(1000)]
+    assert 3.2 <= min(delays) < 3.3
+    assert 4.7 < max(delays) <= 4.8
+
+
+def test_a_number_of_an_event_is_one_that_json_can_write() -> None:
+    class Price(Event):
+        amount: float
+
+    for amount in (float("nan"), float("inf")):
+        with pytest.raises(InvalidEvent, match="amount: Input should be a finite number"):
+            validate(Price, {"amount": amount})
+
+
 def test_a_cron_function_needs_an_event_with_defaults() -> None:
     with pytest.raises(DeclarationError, match="number"):
         function(trigger=Cron("* * * * *"))(handle)

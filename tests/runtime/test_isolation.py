@@ -219,6 +219,9 @@ async def test_when_the_fork_server_is_killed_another_takes_its_place(
         server, *more = map(int, children.read_text().split())
         assert not more
         assert len(list(Path(f"/proc/{server}/task").iterdir())) == 1, "no thread in it"
+        opened = [os.readlink(each) for each in Path(f"/proc/{server}/fd").iterdir()]
+        sockets = sum(one.startswith("socket:") for one in opened)
+        assert sockets == 1, "none but its worker's: no connection, no event loop (that has two)"
         os.kill(server, signal.SIGKILL)
         assert (await found.end_of(receipt.id)).state == "done", "blamed on nobody"
         assert worker.process.returncode is None
@@ -242,13 +245,16 @@ async def test_a_blocked_loop_is_named_and_past_the_limit_its_process_leaves(
         platform(settings, load_registry("tests.sample")) as found,
         worker_process(settings, tmp_path, NEXUS_BLOCKED_SECONDS="1") as worker,
     ):
-        await found.run(Greet())
+        beside = await found.dispatcher.dispatch(Greet(seconds=3), wait=True)
+        await found.run(Greet())  # this worker has taken both
         receipt = await found.dispatcher.dispatch(Stall(tally=str(tally)), wait=True)
         await until(tally.exists)
         async with worker_process(settings, tmp_path):
             assert await worker.ended() == EXIT_BLOCKED
             assert (await found.run(Greet())).state == "done"
             assert (await found.end_of(receipt.id, seconds=30)).state == "done"
+            other = await found.end_of(beside.id, seconds=30)
+            assert other.result == '"Hello, world! (1)"', "it was made to pay for the other one"
     text = worker.log.read_text()
     assert "stall.py" in text
     assert "stack=" in text or '"stack":' in text
