@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from runtime import Context, Event, Merge, Retry, function
 from runtime.errors import InvalidEvent
 from runtime.registry import Registry
+from runtime.replays import Replay
 from runtime.settings import Settings
 from state.admission import late_drops
 from tests.runtime.harness import platform, working
@@ -120,6 +121,46 @@ async def test_late_work_is_dropped_unstarted_and_says_so(settings: Settings) ->
     assert (outcome.state, ran) == ("cancelled", [3])
     assert drops == [("prompt", 1)]
     assert outcome.error == "not started: 5 s after it was due had passed"
+
+
+async def test_what_failed_is_not_tried_again_when_that_would_be_too_late(
+    settings: Settings,
+) -> None:
+    tries: list[int] = []
+
+    @function(deadline=1, retry=Retry(steps_seconds=(0.3, 1.5)))
+    async def hasty(event: Task, ctx: Context) -> None:
+        tries.append(ctx.attempt)
+        raise ConnectionError("again")
+
+    async with working(settings, [hasty]) as found:
+        outcome = await found.run(Task())
+    assert (outcome.state, tries) == ("cancelled", [1, 2])
+    assert "1 s after it was due" in str(outcome.error)
+
+
+async def test_a_late_head_of_a_lane_makes_room_and_runs_when_a_person_replays_it(
+    settings: Settings,
+) -> None:
+    ran: list[int] = []
+
+    @function(deadline=5, lane="urgency")
+    async def prompt(event: Task, ctx: Context) -> None:
+        ran.append(event.number)
+
+    async with platform(settings, Registry([prompt], [])) as found:
+        head, behind = await found.dispatcher.dispatch_many([Task(number=1), Task(number=2)])
+        async with found.database.engine() as connection:
+            await connection.execute(
+                "UPDATE work SET late_at = late_at - interval '6 s' WHERE id = $1", head
+            )
+    async with working(settings, [prompt]) as found:
+        assert (await found.end_of(behind)).state == "done"
+        assert (await found.end_of(head)).state == "cancelled"
+        assert ran == [2]
+        again = await found.dispatcher.replay(head, Replay(), actor="test")
+        await found.until(again.id, "done")
+    assert ran == [2, 1]
 
 
 async def test_a_merged_run_is_late_only_when_its_newest_event_is(settings: Settings) -> None:
