@@ -1,25 +1,31 @@
 """What may start a function besides a dispatch."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from croniter import croniter
 
 from runtime.errors import DeclarationError
 
+LATE_SECONDS = 60
+"""What is later than this has been missed."""
+
 
 @dataclass(frozen=True)
 class Cron:
     """Start at fixed times, written as cron does, in a time zone.
 
-    A time that was missed while nothing ran is made up for once. Around a change of the clock
-    the local wall time counts: a time that does not exist that day runs right after the gap,
-    one that exists twice runs once.
+    Around a change of the clock the local wall time counts: a time that does not exist that day
+    runs right after the gap, one that exists twice runs once.
     """
 
     expression: str
     zone: str = "UTC"
+    missed: Literal["once", "skip"] = "once"
+    """Times at which nothing ran: made up for by one run, however many they were; or left out, if
+    more than a minute has passed since."""
 
     def __post_init__(self) -> None:
         """Refuse what can never fire."""
@@ -35,6 +41,15 @@ class Cron:
                 f"Cron(zone={self.zone!r}) is not a time zone; for instance"
                 " 'America/Argentina/Buenos_Aires'"
             ) from None
+        if self.missed not in ("once", "skip"):
+            raise DeclarationError(f'Cron(missed={self.missed!r}): "once" or "skip"')
+
+    def due(self, planned: datetime, now: datetime) -> datetime | None:
+        """Return the time that runs now, of those from `planned` to `now`; None: all are missed."""
+        if self.missed == "once":
+            return planned
+        recent = self.next_after(now - timedelta(seconds=LATE_SECONDS))
+        return recent if recent <= now else None
 
     def next_after(self, moment: datetime) -> datetime:
         """Return the first time after `moment` (aware), in UTC."""

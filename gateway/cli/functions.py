@@ -77,7 +77,7 @@ def _runs_in(function: Function[Any]) -> str:
 
 def _triggers(function: Function[Any]) -> str:
     return ", ".join(
-        f"cron {each.expression} {each.zone}"
+        f"cron {each.expression} {each.zone}" + ", missed times left out" * (each.missed == "skip")
         if isinstance(each, Cron)
         else f"POST /webhooks/{each.path}"
         for each in function.policy.trigger

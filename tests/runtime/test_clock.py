@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from datetime import datetime
 
 import pytest
 
@@ -37,6 +38,42 @@ async def test_a_missed_time_is_made_up_for_once_by_one_of_many_clocks(settings:
             await connection.execute("UPDATE schedule SET next_at = next_at - interval '3 hours'")
         await asyncio.gather(*[clock.tick() for clock in clocks])
         assert await found.value("SELECT count(*) FROM invocation") == 1
+        assert await found.value("SELECT next_at > clock_timestamp() FROM schedule")
+
+
+@pytest.mark.parametrize(
+    ("now", "runs"),
+    [
+        ("12:00:01", "12:00:00"),
+        ("12:00:59", "12:00:00"),
+        ("12:01:30", None),
+        ("12:29:59", None),
+        ("15:30:20", "15:30:00"),  # hours were missed, this time was not
+    ],
+)
+def test_missed_times_may_be_left_out(now: str, runs: str | None) -> None:
+    def at(time: str) -> datetime:
+        return datetime.fromisoformat(f"2026-11-29T{time}+00:00")
+
+    left_out, made_up = (Cron("*/30 * * * *", missed=how) for how in ("skip", "once"))
+    assert left_out.due(at("12:00:00"), at(now)) == (runs and at(runs))
+    assert made_up.due(at("12:00:00"), at(now)) == at("12:00:00")
+
+
+async def test_a_clock_leaves_out_what_was_missed_and_goes_on(settings: Settings) -> None:
+    @function(trigger=Cron("0 0 1 1 *", missed="skip"))
+    async def yearly(event: Tick, ctx: Context) -> None: ...
+
+    registry = Registry([yearly], [])
+    async with platform(settings, registry) as found:
+        async with found.database.engine() as connection:
+            numbered = await NumberedRegistry.load(connection, registry)
+        clock = Clock(found.database, numbered)
+        await clock._store()
+        async with found.database.engine() as connection:
+            await connection.execute("UPDATE schedule SET next_at = now() - interval '3 hours'")
+        await clock.tick()
+        assert await found.value("SELECT count(*) FROM invocation") == 0
         assert await found.value("SELECT next_at > clock_timestamp() FROM schedule")
 
 

@@ -74,6 +74,7 @@ def test_a_wrong_policy_fails_with_a_remedy(options: Any, says: str) -> None:
         (lambda: Cron("* * *"), "for instance '*/15 * * * *'"),
         (lambda: Cron("61 * * * *"), "for instance '*/15 * * * *'"),
         (lambda: Cron("* * * * *", zone="Mars/Phobos"), "America/Argentina/Buenos_Aires"),
+        (lambda: Cron("* * * * *", missed="never"), '"once" or "skip"'),  # type: ignore[arg-type]
         (lambda: Webhook("/whatsapp/", signature="meta"), "without slashes at its ends"),
     ],
 )
