@@ -87,7 +87,7 @@ async def bench(running: Running, kills: int) -> dict[str, Any]:
         os.kill(running.pids()["postgres"], signal.SIGKILL)
         back = await _back(running)
         async with asyncio.timeout(DONE_SECONDS):
-            while not (after := [at for at in senders.acknowledged.values() if at > back]):  # noqa: ASYNC110
+            while not (after := [at for at in senders.acknowledged.values() if at > back]):  # noqa: ASYNC110 - senders tell nobody
                 await asyncio.sleep(LOOK_SECONDS)
         away.append(back - killed)
         first.append(min(after) - back)

@@ -4,9 +4,10 @@ import difflib
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails, PydanticSerializationError
+from pydantic_core import ErrorDetails
 
 from runtime.errors import EventTooLarge, InvalidEvent, NewerEvent
+from runtime.results import refuse_constants
 
 EVENT_LIMIT_BYTES = 1_000_000
 
@@ -17,7 +18,10 @@ class Event(BaseModel):
     Events evolve by adding fields with defaults. A removed field means a new event.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # NaN in a field without a type would be stored as null, unless it is written, and seen.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants"
+    )
 
 
 def encode(event: Event) -> str:
@@ -29,7 +33,8 @@ def encode(event: Event) -> str:
     """
     try:
         text = event.model_dump_json()
-    except PydanticSerializationError as error:  # for instance half of a surrogate pair
+        refuse_constants(text)
+    except ValueError as error:  # for instance half of a surrogate pair
         raise InvalidEvent(f"{type(event).__name__} has no JSON form: {error}") from None
     if len(text) > EVENT_LIMIT_BYTES // 4 and len(text.encode()) > EVENT_LIMIT_BYTES:
         raise EventTooLarge(

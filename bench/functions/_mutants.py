@@ -23,16 +23,16 @@ def plant(name: str) -> None:
     """Plant a mutant by name; the empty name plants none."""
     if name == "fence":
         setattr(runtime.platform, "entering", _enter_anyway)  # noqa: B010 - mypy minds otherwise
-        setattr(runtime.platform, "leave", _leave_anyway)  # noqa: B010
+        setattr(runtime.platform, "leave", _leave_anyway)  # noqa: B010 - as above
         # Else the thread of the lease, which sees its end too, mostly stops the attempt first.
-        setattr(state.leases, "renew", _renewed)  # noqa: B010
+        setattr(state.leases, "renew", _renewed)  # noqa: B010 - as above
     elif name == "guard":
         from functions.channels.channel import Outgoing
 
-        setattr(Outgoing, "check_guard", lambda _: None)  # noqa: B010
+        setattr(Outgoing, "check_guard", lambda _: None)  # noqa: B010 - as above
     elif name == "ack_before_commit":
-        Dispatcher.dispatch = _acknowledge_first  # type: ignore[method-assign]
-        setattr(Intake, "take", _take_later)  # noqa: B010
+        Dispatcher.dispatch = _acknowledge_first  # type: ignore[method-assign]  # a mutant replaces a method
+        setattr(Intake, "take", _take_later)  # noqa: B010 - as above
     elif name:
         raise ValueError(f"no mutant {name!r}: fence, guard, ack_before_commit")
 
@@ -47,7 +47,7 @@ def plant_pauses(share: float) -> None:
         stand_still(share)
         return await send(self, outgoing)
 
-    CloudApi.send = stop_and_send  # type: ignore[method-assign]
+    CloudApi.send = stop_and_send  # type: ignore[method-assign]  # a mutant replaces a method
 
 
 def stand_still(share: float) -> None:

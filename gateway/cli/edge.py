@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> NoReturn:
 def take_turns() -> None:
     """Have Caddy wait for a free processor instead of taking one from whoever runs (Linux).
 
-    Woken for each byte of each connection, it else stops gateway and Postgres twice per webhook.
+    It is woken for each message of each connection, and else breaks in on gateway and Postgres.
     """
     with contextlib.suppress(AttributeError, OSError):  # no such thing here, or not allowed
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

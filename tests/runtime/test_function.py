@@ -93,9 +93,15 @@ def test_a_number_of_an_event_is_one_that_json_can_write() -> None:
     class Price(Event):
         amount: float
 
+    class Loose(Event):
+        data: dict[str, Any]
+
     for amount in (float("nan"), float("inf")):
         with pytest.raises(InvalidEvent, match="amount: Input should be a finite number"):
             validate(Price, {"amount": amount})
+        with pytest.raises(InvalidEvent, match=r"Loose has no JSON form: .* is no number in JSON"):
+            encode(Loose(data={"amount": amount}))
+    assert encode(Loose(data={"text": "NaN"})) == '{"data":{"text":"NaN"}}'
 
 
 def test_a_cron_function_needs_an_event_with_defaults() -> None:
