@@ -48,8 +48,6 @@ class Pool:
         """Since when a lane has been ours without a break."""
         self._look = set(served)
         """Functions at whose work we should look."""
-        self._full: set[int] = set()
-        """Functions whose last claim gave all that was wanted: a second loop may help."""
         self._closed: set[int] = set()
         """Functions last claimed for newcomers alone: the others' work may be waiting."""
         self._after: Counter[int] = Counter(dict.fromkeys(served, -1))
@@ -63,7 +61,7 @@ class Pool:
         self.ended: dict[int, tuple[int, float]] = {}
         """How many attempts of each function ended here, and what they took, all together."""
         self.wake: Callable[[], None] = lambda: None
-        """Called when there is something to do; set by the turn loops."""
+        """Called when there is something to do; set by the turn loop."""
         self.streamed: Callable[[Attempt], None] = lambda _: None
         """Called when the outcome of an attempt that emitted is stored; set by the runner."""
         self.born: Callable[[list[Asked]], None] = lambda _: None
@@ -106,28 +104,24 @@ class Pool:
         ended = [attempt for attempt, _ in (*self._finished, *self._storing)]
         return [attempt.claimed for attempt in (*self._attempts.values(), *ended)]
 
-    def take(self, *, first: bool) -> tuple[list[Finish], list[Wanted]]:
-        """Return what the next turn is to store and to claim.
-
-        Args:
-            first: whether this loop answers bells; another one only helps while claims are full.
-        """
+    def take(self) -> tuple[list[Finish], list[Wanted]]:
+        """Return what the next turn is to store and to claim."""
         count = min(len(self._finished), 1 if self._one_by_one else FINISH_AT_MOST)
         batch = [self._finished.popleft() for _ in range(count)]
         self._one_by_one = max(0, self._one_by_one - count)
-        self._storing += batch
-        waiting = self._look | self._full | self._closed
+        self._storing = batch
+        waiting = self._look | self._closed
         contended = {fn for fn in waiting if self._places.open(fn) <= 0}
         for attempt, finish in batch:
             finish.keep = self._keeps(attempt.claimed, contended)
             if not finish.keep:
                 self._leave(attempt)
-        return [finish for _, finish in batch], [] if self.draining else self._want(first)
+        return [finish for _, finish in batch], [] if self.draining else self._want()
 
-    def _want(self, first: bool) -> list[Wanted]:
+    def _want(self) -> list[Wanted]:
         wanted = []
         reopened = {fn for fn in self._closed if self._places.open(fn) > 0}
-        for fn in sorted(self._look | reopened if first else self._look & self._full):
+        for fn in sorted(self._look | reopened):
             behind: list[tuple[int, int | None]]
             if (count := min(self._places.open(fn), CLAIM_AT_MOST)) > 0:
                 behind = [*self._fair[fn].behind(count)]
@@ -144,10 +138,10 @@ class Pool:
             self._places.ask(fn, count)
         return wanted
 
-    def taken(self, turned: Turn, finished: list[Finish], wanted: list[Wanted]) -> None:
-        """Take in what a turn gave; `finished` and `wanted` are what it was asked."""
+    def taken(self, turned: Turn, wanted: list[Wanted]) -> None:
+        """Take in what a turn gave; `wanted` is what it was asked."""
         going_on = {_lane_of(claimed) for claimed in turned.claimed}
-        stored = self._stored(finished)
+        stored = self._stored()
         for attempt, finish in stored:
             if finish.children:
                 # What is due at once was stored later than this turn's time of looking.
@@ -169,21 +163,20 @@ class Pool:
                 self.bells_in_vain = 0
         for want in wanted:
             self._places.answered(want.fn, want.most)
-            self._full.discard(want.fn)
         self._horizon.learn(turned.since)
-        self._full |= set(turned.more)
         self._look |= set(turned.more)
-        for claimed in turned.claimed:
-            self._after[claimed.fn] = claimed.tenant
-            self._start(claimed)
+        if turned.claimed:
+            admitted = [self._admit(claimed) for claimed in turned.claimed]
+            # After what waits to be stored has been sent: Postgres works while these run.
+            asyncio.get_running_loop().call_soon(self._start, admitted)
         for attempt, _ in stored:
             self._look_for_newcomers(attempt.claimed)
         if self._look or self._closed or self._finished:
             self.wake()
 
-    def give_back(self, finished: list[Finish], wanted: list[Wanted]) -> None:
+    def give_back(self, wanted: list[Wanted]) -> None:
         """Undo `take` after a turn that failed: it may or may not have happened."""
-        for attempt, finish in reversed(self._stored(finished)):
+        for attempt, finish in reversed(self._stored()):
             self._finished.appendleft((attempt, finish))
             self._hold(attempt)
         for want in wanted:
@@ -191,16 +184,16 @@ class Pool:
             self._look.add(want.fn)
         self._horizon.forget(want.fn for want in wanted)
 
-    def reject(self, finished: list[Finish], why: str) -> None:
+    def reject(self, wanted: list[Wanted], why: str) -> None:
         """Deal with ends that Postgres refuses: find the one at fault, and fail it instead."""
-        if len(finished) > 1:
-            self._one_by_one = len(finished)
-            self.give_back(finished, [])
-            return
-        for attempt, _ in self._stored(finished):
+        if len(self._storing) > 1:
+            self._one_by_one = len(self._storing)
+        else:
+            ((attempt, finish),) = self._storing
             failed = attempt.fail(f"its end could not be stored: {why}")
-            self._finished.append((attempt, failed))
-            self._hold(attempt)
+            failed.keep = finish.keep  # its place has been left, or not
+            self._storing = [(attempt, failed)]
+        self.give_back(wanted)
 
     def stop(self, ids: Iterable[int], why: str) -> None:
         """Cancel these attempts, if they run here."""
@@ -235,11 +228,9 @@ class Pool:
         """Cancel every attempt; they will run again elsewhere, and nothing is blamed."""
         self.stop_all(DRAINING)
 
-    def _stored(self, finished: list[Finish]) -> list[tuple[Attempt, Finish]]:
-        """Take these off the list of ends that are being stored, and return them."""
-        ours = {id(finish) for finish in finished}
-        pairs = [pair for pair in self._storing if id(pair[1]) in ours]
-        self._storing = [pair for pair in self._storing if id(pair[1]) not in ours]
+    def _stored(self) -> list[tuple[Attempt, Finish]]:
+        """Return the ends that the last turn was to store."""
+        pairs, self._storing = self._storing, []
         for attempt, finish in pairs:
             if finish.keep:
                 self._leave(attempt)
@@ -268,18 +259,25 @@ class Pool:
             return True
         return time.monotonic() - since < SLICE_SECONDS
 
-    def _start(self, claimed: Claimed) -> None:
+    def _admit(self, claimed: Claimed) -> tuple[Attempt, Begun | None]:
+        """Give a place to what was claimed."""
         attempt = Attempt(claimed, self.served[claimed.fn])
         self._attempts[claimed.id] = attempt
         self._places.begin(claimed.fn, claimed.tenant)
+        self._after[claimed.fn] = claimed.tenant
         if claimed.lane is not None:
             self._since.setdefault(_lane_of(claimed), time.monotonic())
         if attempt.newer is not None:
             self._bursting.add(claimed.id)
-        begun = self._fair[claimed.fn].began(claimed.tenant)
-        attempt.task = asyncio.create_task(self._run(attempt))
-        # Not a coroutine around it: of a task that is cancelled before it begins, nothing runs.
-        attempt.task.add_done_callback(partial(self._ended, attempt, begun, time.monotonic()))
+        return attempt, self._fair[claimed.fn].began(claimed.tenant)
+
+    def _start(self, admitted: list[tuple[Attempt, Begun | None]]) -> None:
+        for attempt, begun in admitted:
+            attempt.task = asyncio.create_task(self._run(attempt))
+            if attempt.stop is not None:  # cancelled before it began
+                attempt.task.cancel(attempt.stop)
+            # Not a coroutine around it: of a task that is cancelled before it begins, nothing runs.
+            attempt.task.add_done_callback(partial(self._ended, attempt, begun, time.monotonic()))
 
     def _ended(
         self, attempt: Attempt, begun: Begun | None, began: float, task: "asyncio.Task[Finish]"

@@ -83,7 +83,7 @@ def test_a_bell_looks_as_far_as_the_horizon_and_the_tick_at_everything() -> None
     looked = []
     for look in (bell, bell, tick):
         look()
-        _, wanted = pool.take(first=True)
+        _, wanted = pool.take()
         looked += [want.since for want in wanted]
-        pool.taken(Turn([], [], [], {PLAIN: NOON}), [], wanted)
+        pool.taken(Turn([], [], [], {PLAIN: NOON}), wanted)
     assert looked == [EVER, NOON, EVER]

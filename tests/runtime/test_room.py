@@ -173,12 +173,12 @@ async def test_an_attempt_that_is_stopped_before_it_begins_leaves_its_place(
     now = datetime.now(UTC)
     claimed = Claimed(7, 1, 1, None, 1, 0, 0, "{}", None, now, None)
     pool.look([1])
-    _, wanted = pool.take(first=True)
-    pool.taken(Turn([claimed], [], [], {}), [], wanted)
+    _, wanted = pool.take()
+    pool.taken(Turn([claimed], [], [], {}), wanted)
     pool.stop([7], BY_REQUEST)
     while pool.running():
         await asyncio.sleep(0)
-    (finish,), _ = pool.take(first=True)
+    (finish,), _ = pool.take()
     assert (finish.id, finish.kind, ran) == (7, CANCELLED, [])
 
 
@@ -200,10 +200,10 @@ async def test_the_next_event_of_a_lane_that_is_ours_is_no_find() -> None:
             await asyncio.sleep(0)
         pool.bells_in_vain += 1
         pool.look([1])
-        finished, wanted = pool.take(first=True)
+        finished, wanted = pool.take()
         now = datetime.now(UTC)
         claimed = Claimed(number, 1, 1, lane, 1, 0, 0, "{}", None, now, None)
-        pool.taken(Turn([claimed], [], [], {}), finished, wanted)
+        pool.taken(Turn([claimed], [], [], {}), wanted)
         return pool.bells_in_vain
 
     assert [await in_vain_after(number, 5) for number in (1, 2, 3)] == [0, 1, 2]
