@@ -52,7 +52,9 @@ HOT = (
     ),
     Hot("claim lanes by shops", "claim_lanes", "UPDATE lane x#2", ("lane_ready", "lane_pkey")),
     Hot("events of what was claimed", "claim", "SELECT 'c'::\"char\", c.id", ("invocation_pkey",)),
-    Hot("heads of lanes", "heads", "WITH mine AS", ("work_line", "lane_pkey", "invocation_pkey")),
+    Hot("heads of lanes", "heads", "WITH found AS", ("work_line", "lane_pkey", "invocation_pkey")),
+    Hot("burst in line", "in_line", "SELECT array_agg(w.id", ("work_line",)),
+    Hot("when a burst is due", "due_in_line", "SELECT CASE", ("work_pkey",)),
     Hot("fence of lanes", "turn", "SELECT array_agg(x.tenant)", ("lane_pkey",)),
     Hot("end in lanes", "turn", "WITH gone AS", ("lane_pkey", "work_pkey")),
     Hot("put back in lanes", "turn", "WITH put_back AS", ("lane_pkey", "work_pkey")),
@@ -80,13 +82,15 @@ def statement_of(hot: Hot) -> str:
 
 def _prepared(hot: Hot, arguments: str, body: str) -> str:
     begins, _, place = hot.begins.partition("#")
-    declared, _, code = body.partition("BEGIN")
+    declared, begun, code = body.partition("BEGIN")
+    if not begun:  # LANGUAGE sql
+        declared, code = "", body
     at = -1
     for _ in range(int(place or 1)):
         at = code.find(begins, at + 1)
         if at < 0:
             raise LookupError(f"{hot.routine}: {hot.begins}")
-    text = code[at : code.index(";", at)]
+    text = code[at:].partition(";")[0]
     text = re.sub(r"\bINTO \w+(?:, \w+)*(?=\s+FROM)", "", text)
     types = {
         name: kind + array for name, kind, array in DECLARED.findall(f"{arguments},\n{declared}")

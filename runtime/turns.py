@@ -152,6 +152,6 @@ class Turns:
         if not self._first:
             self._pool.lose(await reconcile(connection, self._worker, self._pool.held()))
         nothing = [Wanted(fn, 0, True, -1) for fn in list(self._pool.served)[:1]]
-        for wanted in ([], nothing):  # loads the plans of a turn and a look; else the first waits
+        for wanted in ([], nothing, nothing * 2):  # loads all plans; else the first turn waits
             await turn(connection, self._worker, finished=[], wanted=wanted, alone=self._alone)
         self._first = False

@@ -100,6 +100,9 @@ class Turn(NamedTuple):
 
 LOOK = "SELECT * FROM look($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 TURN = f"SELECT * FROM turn({', '.join(f'${place}' for place in range(1, 29))})"  # noqa: S608
+END = f"SELECT * FROM turn({', '.join(f'${place}' for place in range(1, 14))})"  # noqa: S608
+"""A turn that claims nothing and has no children to store: each array that is not sent saves a
+microsecond here and one there."""
 
 
 async def turn(
@@ -131,7 +134,7 @@ async def turn(
     finished = [each for one in finished for each in (one, *one.others)]
     behind = [(want.fn, *one) for want in wanted for one in want.behind]
     children = [(one.id, child) for one in finished for child in one.children]
-    arguments = (
+    arguments: tuple[Any, ...] = (
         worker,
         alone,
         [one.id for one in finished],
@@ -145,6 +148,10 @@ async def turn(
         sparse([one.attempt if one.cause else None for one in finished]),
         sparse([one.reply_to for one in finished]),
         sparse([None if one.keep else False for one in finished]),
+    )
+    if not children and not wanted:
+        return _turned(await repeated(lambda: connection.fetch(END, *arguments)))
+    arguments += (
         [parent for parent, _ in children],
         [child.tenant for _, child in children],
         [child.fn for _, child in children],

@@ -89,9 +89,12 @@ CREATE OR REPLACE FUNCTION turn(
     ids bigint[], epochs bigint[], tenants int[], lanes bigint[], kinds "char"[],
     delays float8[], bodies text[], causes text[], attempts int[], replies int[],
     keeps boolean[],
-    child_parents bigint[], child_tenants int[], child_fns int[], child_lanes bigint[],
-    child_events text[], child_delays float8[], child_caps float8[],
-    want_fns int[], want_counts int[], want_lanes boolean[], want_after int[],
+    child_parents bigint[] DEFAULT '{}', child_tenants int[] DEFAULT '{}',
+    child_fns int[] DEFAULT '{}', child_lanes bigint[] DEFAULT '{}',
+    child_events text[] DEFAULT '{}', child_delays float8[] DEFAULT '{}',
+    child_caps float8[] DEFAULT '{}',
+    want_fns int[] DEFAULT '{}', want_counts int[] DEFAULT '{}', want_lanes boolean[] DEFAULT '{}',
+    want_after int[] DEFAULT '{}',
     behind_fns int[] DEFAULT '{}', behind_tenants int[] DEFAULT '{}', behind_shares int[] DEFAULT '{}',
     want_since timestamptz[] DEFAULT '{}'
 ) RETURNS TABLE (
@@ -148,9 +151,9 @@ BEGIN
                      CASE WHEN x.burst_until = 'epoch' THEN NULL  -- see replay_invocation()
                           ELSE d.id END AS id
               FROM (SELECT u.tenant, u.lane, u.epoch, bool_and(coalesce(u.keep, true)) AS keep,
-                           min(u.id) AS id
-                    FROM unnest(tenants, lanes, epochs, keeps, ids)
-                         u (tenant, lane, epoch, keep, id)
+                           min(u.id + (u.kind IN ('d', 'x', 'c'))::int) AS id
+                    FROM unnest(tenants, lanes, epochs, keeps, ids, kinds)
+                         u (tenant, lane, epoch, keep, id, kind)
                     GROUP BY u.tenant, u.lane, u.epoch) d
               JOIN lane x ON x.tenant = d.tenant AND x.lane = d.lane
               WHERE x.worker IS NOT DISTINCT FROM w AND x.epoch = d.epoch

@@ -200,7 +200,7 @@ async def test_the_next_event_of_a_lane_that_is_ours_is_no_find() -> None:
             await asyncio.sleep(0)
         pool.bells_in_vain += 1
         pool.look([1])
-        finished, wanted = pool.take()
+        _, wanted = pool.take()
         now = datetime.now(UTC)
         claimed = Claimed(number, 1, 1, lane, 1, 0, 0, "{}", None, now, None)
         pool.taken(Turn([claimed], [], [], {}), wanted)
