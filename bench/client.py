@@ -45,6 +45,8 @@ class Client:
         """Post a body as it is; else as `post`."""
         more = "".join(f"{header}\r\n" for header in headers)
         head = f"POST {path} HTTP/1.1\r\n{self._head}{more}Content-Length: {len(body)}\r\n\r\n"
+        if self._reader is not None and self._reader.at_eof():
+            self.close()  # the other side has closed it while nobody asked for anything
         try:
             if self._writer is None or self._reader is None:
                 self._reader, self._writer = await asyncio.open_connection(self._host, self._port)

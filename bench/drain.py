@@ -1,8 +1,8 @@
 """End every kind of process in order, one after the other, under load: is anybody turned away?
 
-SIGTERM to worker, gateway, Redis and Chroma in turn, and `nexus restart` for gateway and worker,
-while short calls wait for their results and long ones run for seconds. A call that had to run a
-second time was forced; a request that failed was turned away.
+SIGTERM to worker, gateway, Caddy, Redis and Chroma in turn, and `nexus restart` for the first
+three, while short calls wait for their results and long ones run for seconds. A call that had to
+run a second time was forced; a request that failed was turned away.
 """
 
 import argparse
@@ -22,8 +22,8 @@ from bench.steady import call_steadily
 
 SHORT_PER_SECOND, LONG_PER_SECOND = 50.0, 2.0
 LONG_SECONDS = 4.0
-KINDS = ("worker", "gateway", "redis", "chroma")
-RESTARTED = ("gateway", "worker")
+KINDS = ("worker", "gateway", "web", "redis", "chroma")
+RESTARTED = ("gateway", "worker", "web")
 READY_SECONDS = 30.0
 REST_SECONDS = 0.5
 

@@ -31,6 +31,8 @@ TUNED = (
 COLLECTED_AT_PERCENT = "400"
 """Caddy's heap may grow to five times of what is alive before it is collected, instead of twice:
 27 MB more under full load, and an eighth more webhooks per second."""
+INHERITED = "fd/"
+"""Before the number of an inherited socket where an address may be one, as Caddy writes it."""
 ADMIN_SOCKET = "caddy-admin.sock"
 """As the Caddyfile says; in the folder that `nexus edge` runs Caddy in."""
 
@@ -42,6 +44,7 @@ def caddy_environment(settings: Settings, environ: Mapping[str, str]) -> dict[st
     """
     app, api = known_hosts(settings, environ)
     bind = " ".join(addresses(everywhere=open_to_all(settings, environ)))
+    told = environ.get("PUBLIC_BIND") or bind
     worked_out = {
         "PORT": str(settings.port),
         "NEXUS_PRIVATE_PORT": str(settings.private_port),
@@ -50,7 +53,8 @@ def caddy_environment(settings: Settings, environ: Mapping[str, str]) -> dict[st
         "API_HOSTS": f"`{api}`",
         "GOGC": COLLECTED_AT_PERCENT,
         **upstream(settings),
-        **own_tls(settings, environ.get("PUBLIC_BIND") or bind),
+        # An inherited socket is the one of the plain door; TLS is at a port of its own.
+        **own_tls(settings, bind if told.startswith(INHERITED) else told),
     }
     passed_on = {name: environ[name] for name in PASSED_ON if name in environ}
     tuned = {name: environ[name] for name in TUNED if environ.get(name)}

@@ -4,25 +4,14 @@ import hashlib
 import os
 import secrets
 import signal
-import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from runtime.errors import ConfigurationError
+from runtime.host.doors import Doors, open_doors, where_of
 from runtime.host.embedded import Embedded, embedded_servers, local_secrets
-from runtime.host.errors import HostFault
 from runtime.host.layout import HOME, Layout
-from runtime.host.ports import (
-    LOOPBACK,
-    SOCKET_FILE,
-    Ports,
-    is_free,
-    listening,
-    listening_at,
-    socket_file,
-)
+from runtime.host.ports import LOOPBACK, Ports
 from runtime.host.probes import accepts, answers_http, both, holds_lease
 from runtime.host.procfile import direct, read_procfile
 from runtime.host.program import Program
@@ -36,6 +25,7 @@ LEASE_LOST = 75
 STOP_SECONDS = 26
 """A worker drains for 20 s and has 5 s for its last turn; platforms give 30."""
 RETIRE_MARGIN_SECONDS = 10
+SUPERVISED = {"NEXUS_SUPERVISED": "1"}
 LOCAL_DRAIN_SECONDS = 2
 """On a desk, Ctrl-C should be quick; what still runs is handed back and runs again."""
 
@@ -67,8 +57,8 @@ class Plan:
     """The window by which the number of processes is decided."""
     elsewhere: frozenset[str]
     """Functions that another host runs: they get no processes here."""
-    gateway_socket: socket.socket = field(repr=False)
-    """Held here, so that no connection is refused while the gateway is restarted."""
+    doors: Doors = field(repr=False)
+    """Held here, so that no connection is refused while gateway or Caddy is restarted."""
 
     def worker_of(self, function: str, number: int) -> Program:
         """Return one more worker, for a single function."""
@@ -89,14 +79,14 @@ def make_plan(settings: Settings, environ: Mapping[str, str], layout: Layout) ->
     port = _port(ports, "public", settings.port, remarks)
     private = _port(ports, "private", settings.private_port, remarks)
     embedded = embedded_servers(settings, layout, ports)
-    gateway = _gateway_socket(settings, layout, ports, remarks)
+    at = {"PORT": str(port), "NEXUS_PRIVATE_PORT": str(private)}
+    doors = open_doors(settings, layout, ports, {**environ, **at, **SUPERVISED}, remarks)
     shared = {
         **embedded.environment,
         **local_secrets(settings, layout),
+        **at,
         "NEXUS_STATE_DIR": str(layout.root),
-        "PORT": str(port),
-        "NEXUS_PRIVATE_PORT": str(private),
-        "GATEWAY_ADDR": _address_of(gateway),
+        "GATEWAY_ADDR": doors.gateway_address(),
     }
     code = secrets.token_urlsafe(24)
     address = settings.api_base_url or f"http://localhost:{port}"
@@ -109,23 +99,20 @@ def make_plan(settings: Settings, environ: Mapping[str, str], layout: Layout) ->
         private_address=f"http://{LOOPBACK}:{private}",
         environment={**_given(settings, environ), **shared},
     )
-    own = {
-        "NEXUS_LOGIN_CODE_SHA256": hashlib.sha256(code.encode()).hexdigest(),
-        "NEXUS_GATEWAY_FD": str(gateway.fileno()),
-    }
-    environment = {**environ, **shared, "NEXUS_SUPERVISED": "1", "PYTHONUNBUFFERED": "1"}
+    code_sha256 = hashlib.sha256(code.encode()).hexdigest()
+    environment = {**environ, **shared, **SUPERVISED, "PYTHONUNBUFFERED": "1"}
     if not settings.production:
         environment.setdefault("NEXUS_DRAIN_SECONDS", str(LOCAL_DRAIN_SECONDS))
     return Plan(
         layout,
         embedded,
-        _processes(environment, own, gateway),
+        _processes(environment, doors, code_sha256),
         stack,
         PRODUCTION_LIMITS if settings.production else LOCAL_LIMITS,
         remarks,
         settings.scale_seconds,
         _elsewhere(settings),
-        gateway,
+        doors,
     )
 
 
@@ -136,11 +123,7 @@ def _elsewhere(settings: Settings) -> frozenset[str]:
     return frozenset(each.function for each in placed(settings, load_registry(settings.functions)))
 
 
-def _processes(
-    environment: Mapping[str, str],
-    gateway_only: Mapping[str, str],
-    gateway: socket.socket,
-) -> list[Program]:
+def _processes(environment: Mapping[str, str], doors: Doors, code_sha256: str) -> list[Program]:
     """Return the Procfile's processes; the clock runs inside the worker."""
     found = []
     for name, command in read_procfile(HOME / "Procfile").items():
@@ -157,16 +140,26 @@ def _processes(
             shown="warning",
         )
         if name == "gateway":
+            number = doors.gateway.fileno()
+            own = {"NEXUS_LOGIN_CODE_SHA256": code_sha256, "NEXUS_GATEWAY_FD": str(number)}
             program = replace(
                 program,
-                environment={**environment, **gateway_only},
-                descriptors=(gateway.fileno(),),
-                ready=both(accepts(gateway.fileno()), answers_http(_where(gateway), "/healthz")),
+                environment={**environment, **own},
+                descriptors=(number,),
+                ready=both(accepts(number), answers_http(where_of(doors.gateway), "/healthz")),
             )
         elif name == "web":
             # Asked at the private door: in production the public one knows no "localhost".
             door = answers_http(int(environment["NEXUS_PRIVATE_PORT"]), "/healthz")
-            program = replace(program, ready=door, shown="error")
+            held = doors.of_caddy()
+            program = replace(
+                program,
+                environment={**environment, **doors.binds()},
+                descriptors=held,
+                ready=both(accepts(held[0]), door) if held else door,
+                shown="error",
+                alone=not doors.all_held(),
+            )
         elif argv[4:5] == ["work"]:
             program = replace(
                 program,
@@ -183,47 +176,6 @@ def _port(ports: Ports, name: str, wanted: int, remarks: list[str]) -> int:
     if chosen != wanted:
         remarks.append(f"port {wanted} is taken; the {name} door is at {chosen}")
     return chosen
-
-
-def _gateway_socket(
-    settings: Settings, layout: Layout, ports: Ports, remarks: list[str]
-) -> socket.socket:
-    """Return what the gateway listens at: a file of this installation, unless an address was given.
-
-    Caddy, on the same host, finds it with less work at a file, and nobody else finds it at all.
-    """
-    given = "gateway_address" in settings.model_fields_set
-    file = socket_file(settings.gateway_address) if given else layout.run / "gateway.sock"
-    if file is not None and (made := listening_at(file)) is not None:
-        return made
-    if given and file is not None:
-        raise HostFault(f"the gateway cannot listen at {file}; set GATEWAY_ADDR to host:port")
-    wanted = _number(settings.gateway_address)
-    held = listening(wanted) if is_free(wanted) else None
-    held = held or listening(ports.choose("gateway"))
-    if held is None:
-        raise HostFault("no port for the gateway; set GATEWAY_ADDR")
-    if not given:
-        remarks.append(f"no socket file at {file}; the gateway is at {_address_of(held)}")
-    return held
-
-
-def _number(address: str) -> int:
-    try:
-        return int(address.rpartition(":")[2])
-    except ValueError:
-        raise ConfigurationError(f"GATEWAY_ADDR: {address!r} has no port") from None
-
-
-def _address_of(held: socket.socket) -> str:
-    where = _where(held)
-    return f"{SOCKET_FILE}{where}" if isinstance(where, Path) else f"{LOOPBACK}:{where}"
-
-
-def _where(held: socket.socket) -> int | Path:
-    """Return the port, or the socket file."""
-    name = held.getsockname()
-    return Path(name) if held.family == socket.AF_UNIX else int(name[1])
 
 
 def _given(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:

@@ -19,9 +19,11 @@ PATH_LIMIT_BYTES = 100
 SPECIAL_TO_CADDY = frozenset("`{}\n")
 """In a path it would end the word, or be filled in."""
 ANSWER_SECONDS = 1.0
+BACKLOG = 4096
+"""Callers that wait while a process is started again; Linux allows no more if it is not told to."""
 
 
-def listening(port: int, host: str = LOOPBACK, backlog: int = 1024) -> socket.socket | None:
+def listening(port: int, host: str = LOOPBACK, backlog: int = BACKLOG) -> socket.socket | None:
     """Return a listening socket on that port (0: any), or None when somebody has it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -29,6 +31,8 @@ def listening(port: int, host: str = LOOPBACK, backlog: int = 1024) -> socket.so
     except OSError:  # no such family on this machine
         return None
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if host == "::":  # every address, of both families
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     try:
         made.bind((host, port))
         made.listen(backlog)
@@ -50,7 +54,7 @@ def socket_file(address: str) -> Path | None:
     return HOME / address.removeprefix(SOCKET_FILE) if found else None
 
 
-def listening_at(path: Path, backlog: int = 1024) -> socket.socket | None:
+def listening_at(path: Path, backlog: int = BACKLOG) -> socket.socket | None:
     """Return a socket listening at a file that its owner alone can open, or None: it cannot be.
 
     The file of a socket that nobody listens at any more is replaced; any other file stays.

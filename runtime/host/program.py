@@ -58,6 +58,8 @@ class Program:
     descriptors: tuple[int, ...] = ()
     """Open files it inherits, under the same numbers."""
     directory: str | None = None
+    alone: bool = False
+    """It owns a port, a socket file or a folder: two of it at once are not possible."""
 
     def command(self) -> list[str]:
         """Return what to execute: the launcher, its orders, and the program."""

@@ -95,9 +95,9 @@ class Supervisor:
                 names = ", ".join(keeper.program.name for keeper in everything)
                 raise HostFault(f"nothing here is called {name}; there are {names}")
         for keeper in chosen:
-            if keeper in ours and keeper.program.name != "web":
+            if keeper in ours and not keeper.program.alone:
                 await keeper.replace()
-            else:  # it owns a port or a folder: two at once is not possible
+            else:
                 await keeper.stop()
                 await keeper.start()
             self._journal.say(f"{keeper.program.name:<9} restarted")
@@ -116,12 +116,13 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._ready = False
+        self._plan.doors.close_to_callers()
         limits = self._plan.limits
         ours = [keeper.stop(limits.processes_seconds) for keeper in self._processes]
         await _all([*ours, self._fleet.stop(limits.processes_seconds)])
         await _all(keeper.stop(limits.servers_seconds) for keeper in self._servers)
         remove_stack(self._plan.layout)
-        self._plan.gateway_socket.close()
+        self._plan.doors.close()
 
     def _stop_asked(self) -> None:
         self._asked_to_stop += 1

@@ -7,6 +7,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -44,6 +45,24 @@ async def test_no_request_fails_while_the_gateway_is_restarted(stack: RunningSta
     stop.set()
     seen = await load
     assert stack.pid("gateway") != first
+    assert set(seen) == {200}, seen
+    assert seen[200] > PER_SECOND
+
+
+async def test_no_request_is_refused_while_caddy_is_away(stack: RunningStack) -> None:
+    card = stack.wait_ready()
+    stop = asyncio.Event()
+    load = asyncio.create_task(steady_load(card, PER_SECOND, stop))
+    restarted = await asyncio.to_thread(stack.run, "restart", "web")
+    assert restarted.returncode == 0, restarted.stderr
+    ended = stack.pid("web")
+    assert ended is not None
+    os.kill(ended, signal.SIGTERM)
+    again = partial(wait_for, "another web", lambda: stack.pid("web") not in (None, ended))
+    await asyncio.to_thread(again)
+    await asyncio.to_thread(stack.wait_ready)
+    stop.set()
+    seen = await load
     assert set(seen) == {200}, seen
     assert seen[200] > PER_SECOND
 

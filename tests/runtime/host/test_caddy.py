@@ -104,6 +104,11 @@ def test_caddy_ends_tls_only_where_it_is_told_to() -> None:
     assert (found["TLS"], found["TLS_PORT"], found["TLS_ISSUER"]) == ("on", "443", "acme")
     assert found["TLS_BIND"] == found["PUBLIC_BIND"]
     assert found["TLS_ASK"] == "http://127.0.0.1:9001/internal/tls-ask"
+    elsewhere = {**environ, "PUBLIC_BIND": "10.0.0.7"}
+    assert caddy_environment(load_settings(environ), elsewhere)["TLS_BIND"] == "10.0.0.7"
+    # A socket that the supervisor holds is the plain door's, and not that of TLS as well.
+    held = {**environ, "PUBLIC_BIND": "fd/7"}
+    assert caddy_environment(load_settings(environ), held)["TLS_BIND"] == found["PUBLIC_BIND"]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from runtime.host.doors import Doors
 from runtime.host.journal import Journal
 from runtime.host.layout import Layout
 from runtime.host.ledger import Ledger
@@ -53,7 +54,7 @@ def _supervisor_of_nothing(folder: Path) -> Supervisor:
         scale_seconds=60.0,
         elsewhere=(),
         limits=LOCAL_LIMITS,
-        gateway_socket=socket.socket(),
+        doors=Doors(socket.socket(), {}),
     )
     journal = Journal(layout.folder("logs"), verbose=False)
     layout.folder("run")
