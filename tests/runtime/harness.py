@@ -86,6 +86,15 @@ async def working(
                 await task
 
 
+async def taken_back(found: Platform) -> None:
+    """Declare all workers dead, in the middle of whatever they do."""
+    async with asyncio.timeout(60):
+        while not await found.value(
+            "SELECT count(reap(worker_id, false)) FROM worker WHERE NOT ended"
+        ):
+            await asyncio.sleep(0.02)  # it is still starting
+
+
 def environment(settings: Settings, functions: str, **more: str) -> dict[str, str]:
     """What a process needs to join this installation."""
     assert settings.postgres_dsn is not None

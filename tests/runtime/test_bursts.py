@@ -19,7 +19,7 @@ from runtime.registry import Registry
 from runtime.settings import Settings
 from runtime.testing import Trial
 from runtime.worker import work
-from tests.runtime.harness import Platform, platform, until, working
+from tests.runtime.harness import platform, taken_back, until, working
 
 QUICK = Retry(attempts=50, steps_seconds=(0.01,))
 
@@ -253,12 +253,3 @@ def check(chosen: Function[Any], ends: list[Any]) -> None:
     assert {one.state for one in ends} <= {"done"}
     runs = list(dict.fromkeys(one.result for one in ends))
     assert [number for run in runs for number in json.loads(run)] == list(range(len(ends)))
-
-
-async def taken_back(found: Platform) -> None:
-    """Declare all workers dead, in the middle of whatever they do."""
-    async with asyncio.timeout(60):
-        while not await found.value(
-            "SELECT count(reap(worker_id, false)) FROM worker WHERE NOT ended"
-        ):
-            await asyncio.sleep(0.02)  # it is still starting
