@@ -69,6 +69,8 @@ class Steps:
             attempt.recording = asyncio.ensure_future(
                 self._record(attempt, name, stored.DONE, text)
             )
+            # Of an attempt that is stopped while it settles, nobody asks how this went.
+            attempt.recording.add_done_callback(lambda done: done.cancelled() or done.exception())
             return json.loads(text)
         if memo is not None:
             return await self._resolve(attempt, name, call, resolve)

@@ -25,10 +25,10 @@ from tests.runtime.harness import Platform, platform, taken_back
 
 QUICK = Retry(attempts=50, steps_seconds=(0.01,))
 few = examples(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-pauses = st.lists(st.integers(1, 60), max_size=3)
-"""After so many milliseconds each, all workers are declared dead, and another one starts."""
+pauses = st.lists(st.integers(1, 30), min_size=1, max_size=3)
+"""So many milliseconds after an attempt begins, all workers are declared dead; another starts."""
 
 
 class Plan(Event):
@@ -48,15 +48,17 @@ class Talk(Event):
 
 @asynccontextmanager
 async def taken_over(
-    settings: Settings, registry: Registry, pauses: list[int]
+    settings: Settings, registry: Registry, begun: asyncio.Event, pauses: list[int]
 ) -> AsyncIterator[Platform]:
-    """Workers, one after the other."""
+    """Workers, one after the other; attempts set `begun`."""
 
     async def succeed(found: Platform) -> None:
         worker = asyncio.create_task(work(settings, registry))
         try:
             for pause in pauses:
+                await begun.wait()
                 await asyncio.sleep(pause / 1000)
+                begun.clear()
                 await taken_back(found)
                 await worker
                 worker = asyncio.create_task(work(settings, registry))
@@ -77,8 +79,8 @@ async def taken_over(
 
 
 @given(
-    parts=st.lists(st.sampled_from(["step", "write", "call", "gather"]), min_size=1, max_size=5),
-    failures=st.lists(st.integers(0, 4), max_size=3),
+    parts=st.lists(st.sampled_from(["step", "write", "call", "gather"]), min_size=3, max_size=6),
+    failures=st.lists(st.integers(1, 5), min_size=1, max_size=3),
     pauses=pauses,
 )
 @few
@@ -87,10 +89,11 @@ async def test_an_answer_that_an_attempt_went_on_with_is_the_answer_of_all_later
 ) -> None:
     answers: dict[int, set[str]] = defaultdict(set)
     """What attempts were told at each part, those that got to the next one."""
-    fresh, done = itertools.count(), itertools.count()
+    fresh, done, begun = itertools.count(), itertools.count(), asyncio.Event()
 
     @function()
     async def part(event: Part, ctx: Context) -> int:
+        await asyncio.sleep(0.01)  # its parent may be taken over meanwhile
         return next(done)
 
     @function(retry=QUICK)
@@ -98,8 +101,10 @@ async def test_an_answer_that_an_attempt_went_on_with_is_the_answer_of_all_later
         async def ask() -> int:
             return next(fresh)
 
+        begun.set()
         told: list[Any] = []
         for number, kind in enumerate(event.parts):
+            await asyncio.sleep(0.003)
             if event.failures[ctx.attempt - 1 : ctx.attempt] == [number]:
                 raise ValueError("again")
             name = f"{kind} {number}"
@@ -114,7 +119,7 @@ async def test_an_answer_that_an_attempt_went_on_with_is_the_answer_of_all_later
             told.append(answer)
         return told
 
-    async with taken_over(settings, Registry([plan, part], []), pauses) as found:
+    async with taken_over(settings, Registry([plan, part], []), begun, pauses) as found:
         before = await found.value("SELECT count(*) FROM invocation")
         outcome = await found.run(Plan(parts=parts, failures=failures), seconds=60)
         assert outcome.state == "done", outcome
@@ -137,8 +142,11 @@ async def test_an_answer_that_an_attempt_went_on_with_is_the_answer_of_all_later
 async def test_who_comes_and_goes_has_every_chunk_of_the_last_attempt_once_and_in_order(
     settings: Settings, lengths: list[int], leaves: list[int], pauses: list[int]
 ) -> None:
+    begun = asyncio.Event()
+
     @function(retry=QUICK)
     async def talk(event: Talk, ctx: Context) -> int:
+        begun.set()
         length = event.lengths[min(ctx.attempt, len(event.lengths)) - 1]
         for number in range(length):
             await ctx.emit(number)
@@ -148,7 +156,7 @@ async def test_who_comes_and_goes_has_every_chunk_of_the_last_attempt_once_and_i
             raise ValueError("again")
         return length
 
-    async with taken_over(settings, Registry([talk], []), pauses) as found:
+    async with taken_over(settings, Registry([talk], []), begun, pauses) as found:
         receipt = await found.dispatcher.dispatch(Talk(lengths=lengths), follow=True)
         told = await followed_with_breaks(found.dispatcher.streams, receipt.id, leaves)
     heard: list[int] = []
