@@ -5,7 +5,7 @@ RuntimeFault
   DeclarationError       a function is declared wrongly (fails at import)
   UnknownFunction        nobody declared that name
   InvalidEvent           the data does not fit the function's event
-    NewerEvent           it has fields that this version does not know
+    NewerEvent           it has fields or values that this version does not know
   EventTooLarge          the event is over one megabyte
   KeyConflict            an idempotency key was used for something else
   ServerAway             Postgres (or another needed server) does not answer (exit code 69)
@@ -56,7 +56,7 @@ class InvalidEvent(RuntimeFault):
 
 
 class NewerEvent(InvalidEvent):
-    """The event has fields that this version does not know."""
+    """The event has fields, or values of an enum, that this version does not know."""
 
 
 class EventTooLarge(RuntimeFault):

@@ -10,6 +10,8 @@ from runtime.errors import EventTooLarge, InvalidEvent, NewerEvent
 from runtime.results import refuse_constants
 
 EVENT_LIMIT_BYTES = 1_000_000
+NEWER = frozenset({"extra_forbidden", "literal_error", "enum", "union_tag_invalid"})
+"""What pydantic says of a field or a value that only a newer version knows."""
 
 
 class Event(BaseModel):
@@ -61,14 +63,15 @@ def decode(event_type: type[Event], text: str) -> Event:
     """Turn the JSON text that was stored into an event.
 
     Raises:
-        NewerEvent: it has fields that are unknown here: another version has stored it.
+        NewerEvent: it has fields, or values of an enum, that are unknown here: another version
+            has stored it.
         InvalidEvent: as `validate`.
     """
     try:
         return event_type.model_validate_json(text)
     except ValidationError as error:
         found = _invalid(event_type, error)
-        if any(item["type"] == "extra_forbidden" for item in error.errors(include_url=False)):
+        if any(item["type"] in NEWER for item in error.errors(include_url=False)):
             raise NewerEvent(str(found), found.problems) from None
         raise found from None
 

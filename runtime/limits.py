@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from runtime.declared import check_numbers
 from runtime.errors import DeclarationError
 
 MAXIMUM_WINDOW_SECONDS = 86_400
@@ -35,6 +36,7 @@ class Rate:
 
     def __post_init__(self) -> None:
         """Refuse what would never start, or never be held back."""
+        check_numbers(self)
         if self.limit < 1:
             raise DeclarationError(f"Rate(limit={self.limit}): at least 1")
         if not 0 < self.per_seconds <= MAXIMUM_WINDOW_SECONDS:
@@ -86,6 +88,7 @@ class Concurrency:
 
     def __post_init__(self) -> None:
         """Refuse what limits nothing, or lets nothing in."""
+        check_numbers(self)
         for name in ("process", "per_key", "fleet"):
             value = getattr(self, name)
             if value is not None and value < 1:

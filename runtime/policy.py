@@ -1,9 +1,11 @@
 """How a function is run: declared once, above the handler, as data."""
 
+import math
 import random
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypedDict
 
+from runtime.declared import check_numbers
 from runtime.errors import DeclarationError
 from runtime.limits import Concurrency, Rate
 from runtime.trigger import Trigger
@@ -31,10 +33,14 @@ class Retry:
 
     def __post_init__(self) -> None:
         """Refuse what can never work."""
+        check_numbers(self)
         if self.attempts < 1:
             raise DeclarationError(f"Retry(attempts={self.attempts}): at least 1")
-        if not self.steps_seconds or min(self.steps_seconds) < 0:
-            raise DeclarationError("Retry(steps_seconds=…): one or more delays, none below 0")
+        if not _are_delays(self.steps_seconds):
+            raise DeclarationError(
+                f"Retry(steps_seconds={self.steps_seconds!r}): one or more delays, none below 0,"
+                " as steps_seconds=(1, 60)"
+            )
         if self.on is not None and not _are_errors(self.on):
             raise DeclarationError(
                 f"Retry(on={self.on!r}): a tuple of exceptions; did you mean"
@@ -67,6 +73,7 @@ class Merge:
 
     def __post_init__(self) -> None:
         """Refuse a cap that ends before the quiet time."""
+        check_numbers(self)
         if self.quiet_seconds < 0 or self.cap_seconds < self.quiet_seconds:
             raise DeclarationError("Merge needs 0 <= quiet_seconds <= cap_seconds")
 
@@ -104,6 +111,7 @@ class Scale:
 
     def __post_init__(self) -> None:
         """Refuse an empty range."""
+        check_numbers(self)
         if not 0 <= self.minimum <= self.maximum or self.maximum < 1:
             raise DeclarationError("Scale needs 0 <= minimum <= maximum, and maximum of 1 or more")
 
@@ -124,6 +132,7 @@ class Process:
 
     def __post_init__(self) -> None:
         """Refuse limits under which nothing could run."""
+        check_numbers(self)
         if self.memory_mb < 64:
             raise DeclarationError(f"Process(memory_mb={self.memory_mb}): at least 64")
         if self.cpu_seconds is not None and self.cpu_seconds < 1:
@@ -131,6 +140,14 @@ class Process:
         for name in ("attempts", "processes"):
             if getattr(self, name) < 1:
                 raise DeclarationError(f"Process({name}={getattr(self, name)}): at least 1")
+
+
+def _are_delays(given: object) -> bool:
+    return (
+        isinstance(given, tuple)
+        and bool(given)
+        and all(isinstance(one, (int, float)) and 0 <= one < math.inf for one in given)
+    )
 
 
 def _are_errors(given: object) -> bool:

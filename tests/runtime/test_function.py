@@ -2,14 +2,34 @@
 
 import re
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from runtime import Context, Cron, Delivery, Event, Merge, Retry, Scale, Webhook, function
-from runtime.errors import DeclarationError, EventTooLarge, InvalidEvent, UnknownFunction
-from runtime.event import encode, validate
+from runtime import (
+    Concurrency,
+    Context,
+    Cron,
+    Delivery,
+    Event,
+    Merge,
+    Process,
+    Rate,
+    Retry,
+    Scale,
+    Webhook,
+    function,
+)
+from runtime.errors import (
+    DeclarationError,
+    EventTooLarge,
+    InvalidEvent,
+    NewerEvent,
+    UnknownFunction,
+)
+from runtime.event import decode, encode, validate
 from runtime.lanes import lane_number
 from runtime.registry import Registry, load_registry
 
@@ -66,6 +86,14 @@ def test_a_wrong_policy_fails_with_a_remedy(options: Any, says: str) -> None:
     [
         (lambda: Retry(attempts=0), "at least 1"),
         (lambda: Retry(steps_seconds=()), "one or more delays"),
+        (lambda: Retry(steps_seconds=5), "as steps_seconds=(1, 60)"),  # type: ignore[arg-type]
+        (lambda: Retry(attempts="3"), "did you mean attempts=3?"),  # type: ignore[arg-type]
+        (lambda: Retry(attempts=2.5), "a whole number, as attempts=3"),  # type: ignore[arg-type]
+        (lambda: Retry(attempts=True), "a whole number"),
+        (lambda: Rate(10, per_seconds="1"), "did you mean per_seconds=1?"),  # type: ignore[arg-type]
+        (lambda: Merge(quiet_seconds=float("nan"), cap_seconds=2), "Merge(quiet_seconds=nan)"),
+        (lambda: Concurrency(fleet="5"), "did you mean fleet=5?"),  # type: ignore[arg-type]
+        (lambda: Process(memory_mb=None), "a whole number"),  # type: ignore[arg-type]
         (lambda: Retry(on=TimeoutError), "did you mean on=(TimeoutError,"),  # type: ignore[arg-type]
         (lambda: Retry(on=()), "did you mean on=(TimeoutError,"),
         (lambda: Retry(on=("TimeoutError",)), "a tuple of exceptions"),  # type: ignore[arg-type]
@@ -240,3 +268,28 @@ def test_lane_numbers_are_the_same_in_every_process_and_keep_namespaces_apart() 
     assert lane_number("conversation", "42") == -7958253688541915602
     assert lane_number("a", "b") != lane_number("ab", "")
     assert -(2**63) <= lane_number("x", "\ud800") < 2**63
+
+
+@pytest.mark.parametrize(
+    ("stored", "newer"),
+    [
+        ('{"mood":"sad"}', True),
+        ('{"size":"huge"}', True),
+        ('{"more":1}', True),
+        ('{"count":"many"}', False),  # wrong in every version
+    ],
+)
+def test_what_only_a_newer_version_can_have_stored_is_told_from_what_is_wrong(
+    stored: str, newer: bool
+) -> None:
+    class Size(StrEnum):
+        SMALL = "small"
+
+    class Shape(Event):
+        mood: Literal["glad"] = "glad"
+        size: Size = Size.SMALL
+        count: int = 0
+
+    with pytest.raises(InvalidEvent) as refused:
+        decode(Shape, stored)
+    assert isinstance(refused.value, NewerEvent) is newer

@@ -41,6 +41,8 @@ NEXT = {
 """One busy table per file: see CONTRIBUTING.md."""
 
 TOAST = """
+from typing import Literal
+
 from runtime import Context, Event, function
 
 
@@ -182,25 +184,34 @@ async def test_a_worker_leaves_what_it_does_not_know_to_those_who_do(
     assert [line.split()[0] for line in file.read_text().splitlines()] == ["0", "1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "mood: str = 'glad'"),
+        ("mood: Literal['glad'] = 'glad'", "mood: Literal['glad', 'sad'] = 'glad'"),
+    ],
+    ids=["field", "value"],
+)
 async def test_an_event_of_a_newer_version_waits_for_a_worker_that_knows_it(
-    settings: Settings, tmp_path: Path
+    settings: Settings, tmp_path: Path, before: str, after: str
 ) -> None:
     def version(name: str, fields: str) -> dict[str, str]:
         package = tmp_path / name / "shapes"
         package.mkdir(parents=True)
         (package / "__init__.py").touch()
-        (package / "toast.py").write_text(TOAST.format(fields=fields, answer=name))
+        (package / "toast.py").write_text(TOAST.format(fields=f"    {fields}", answer=name))
         path = f"{package.parent}:{ROOT}"
         return {"NEXUS_FUNCTIONS": "shapes", "PYTHONPATH": path, "NEXUS_LOG_FORMAT": "text"}
 
-    old, new = version("old", ""), version("new", "    mood: str = 'glad'")
+    old, new = version("old", before), version("new", after)
+    known = ["mood=glad"] if before else []
     async with (
         platform(settings, load_registry("functions")) as found,
         worker_process(settings, tmp_path, **old) as worker,
     ):
         first = await invoked(settings, new, "toast", "name=Ana", "book=b", "mood=sad")
-        second = await invoked(settings, old, "toast", "name=Bea", "book=b")
-        third = await invoked(settings, old, "toast", "name=Eva")
+        second = await invoked(settings, old, "toast", "name=Bea", "book=b", *known)
+        third = await invoked(settings, old, "toast", "name=Eva", *known)
         assert (await found.end_of(third)).result == '"old"'
         told = "an event of a newer version waits"
         await until(lambda: worker.log.read_text().count(told) >= 2)
