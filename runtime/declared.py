@@ -11,7 +11,7 @@ from runtime.errors import DeclarationError
 KINDS: dict[type, tuple[type, ...]] = {int: (int,), float: (int, float)}
 
 
-def check_numbers(declared: Any) -> None:
+def check_numbers(declared: object) -> None:
     """Refuse a dataclass whose fields of type int or float hold something else, or no number.
 
     Raises:
@@ -33,14 +33,14 @@ def check_numbers(declared: Any) -> None:
 
 def _remedy(name: str, kind: type, value: object) -> str:
     try:
-        meant = kind(str(value))
+        meant = float(kind(str(value)))
         return f"did you mean {name}={meant:g}?" if math.isfinite(meant) else "a number that ends"
     except ValueError:
         return f"a {'whole ' if kind is int else ''}number, as {name}=3"
 
 
 @cache
-def _numbers(declared: type) -> dict[str, tuple[type, bool]]:
+def _numbers(declared: Any) -> dict[str, tuple[type, bool]]:
     """Return the fields that hold numbers: of which kind, and whether None is allowed."""
     hints = typing.get_type_hints(declared)
     found = {}
