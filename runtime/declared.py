@@ -3,7 +3,6 @@
 import math
 import typing
 from dataclasses import fields
-from functools import cache
 from typing import Any
 
 from runtime.errors import DeclarationError
@@ -11,7 +10,7 @@ from runtime.errors import DeclarationError
 KINDS: dict[type, tuple[type, ...]] = {int: (int,), float: (int, float)}
 
 
-def check_numbers(declared: object) -> None:
+def check_numbers(declared: Any) -> None:
     """Refuse a dataclass whose fields of type int or float hold something else, or no number.
 
     Raises:
@@ -39,8 +38,7 @@ def _remedy(name: str, kind: type, value: object) -> str:
         return f"a {'whole ' if kind is int else ''}number, as {name}=3"
 
 
-@cache
-def _numbers(declared: Any) -> dict[str, tuple[type, bool]]:
+def _numbers(declared: type[Any]) -> dict[str, tuple[type, bool]]:
     """Return the fields that hold numbers: of which kind, and whether None is allowed."""
     hints = typing.get_type_hints(declared)
     found = {}
