@@ -7,7 +7,7 @@ from typing import Any
 
 from runtime.errors import DeclarationError
 
-KINDS: dict[type, tuple[type, ...]] = {int: (int,), float: (int, float)}
+KINDS: dict[type[Any], tuple[type[Any], ...]] = {int: (int,), float: (int, float)}
 
 
 def check_numbers(declared: Any) -> None:
@@ -17,7 +17,7 @@ def check_numbers(declared: Any) -> None:
         DeclarationError: names class and field, with an example.
     """
     for name, (kind, optional) in _numbers(type(declared)).items():
-        value = getattr(declared, name)
+        value: Any = getattr(declared, name)
         if optional and value is None:
             continue
         if (
@@ -33,7 +33,7 @@ def check_numbers(declared: Any) -> None:
 def _remedy(name: str, kind: type, value: object) -> str:
     try:
         meant = float(kind(str(value)))
-        return f"did you mean {name}={meant:g}?" if math.isfinite(meant) else "a number that ends"
+        return f"did you mean {name}={meant:g}?" if math.isfinite(meant) else "a finite number"
     except ValueError:
         return f"a {'whole ' if kind is int else ''}number, as {name}=3"
 
