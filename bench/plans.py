@@ -90,7 +90,7 @@ def _prepared(hot: Hot, arguments: str, body: str) -> str:
         at = code.find(begins, at + 1)
         if at < 0:
             raise LookupError(f"{hot.routine}: {hot.begins}")
-    text = code[at:].partition(";")[0]
+    text = code[at:].partition(";")[0].replace(f"{hot.routine}.", "")
     text = re.sub(r"\bINTO \w+(?:, \w+)*(?=\s+FROM)", "", text)
     types = {
         name: kind + array for name, kind, array in DECLARED.findall(f"{arguments},\n{declared}")

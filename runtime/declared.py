@@ -23,7 +23,7 @@ def check_numbers(declared: Any) -> None:
         if (
             not isinstance(value, KINDS[kind])
             or isinstance(value, bool)  # True is an int
-            or not math.isfinite(value)
+            or not -math.inf < value < math.inf
         ):
             raise DeclarationError(
                 f"{type(declared).__name__}({name}={value!r}): {_remedy(name, kind, value)}"

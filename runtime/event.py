@@ -11,7 +11,7 @@ from runtime.results import refuse_constants
 
 EVENT_LIMIT_BYTES = 1_000_000
 NEWER = frozenset({"extra_forbidden", "literal_error", "enum", "union_tag_invalid"})
-"""What pydantic says of a field or a value that only a newer version knows."""
+"""What pydantic says of a field or a value that only a newer version knows, and of nothing else."""
 
 
 class Event(BaseModel):
@@ -71,7 +71,7 @@ def decode(event_type: type[Event], text: str) -> Event:
         return event_type.model_validate_json(text)
     except ValidationError as error:
         found = _invalid(event_type, error)
-        if any(item["type"] in NEWER for item in error.errors(include_url=False)):
+        if all(item["type"] in NEWER for item in error.errors(include_url=False)):
             raise NewerEvent(str(found), found.problems) from None
         raise found from None
 

@@ -146,7 +146,7 @@ def _are_delays(given: object) -> bool:
     return (
         isinstance(given, tuple)
         and bool(given)
-        and all(isinstance(one, (int, float)) and 0 <= one < math.inf for one in given)
+        and all(type(one) in (int, float) and 0 <= one < math.inf for one in given)
     )
 
 
@@ -256,7 +256,7 @@ class Policy:
             )
         if isinstance(self.concurrency, Concurrency):
             return
-        if not isinstance(self.concurrency, int):
+        if type(self.concurrency) is not int:  # True is one, else
             raise DeclarationError(
                 f"concurrency={self.concurrency!r}: a number, or"
                 ' Concurrency(key="field", per_key=1, fleet=50)'

@@ -186,7 +186,8 @@ class Pool:
 
     def reject(self, wanted: list[Wanted], why: str) -> None:
         """Deal with ends that Postgres refuses: find the one at fault, and fail it instead."""
-        if len(self._storing) > 1:
+        alone = len(self._storing) == 1
+        if not alone:
             self._one_by_one = len(self._storing)
         else:
             ((attempt, finish),) = self._storing
@@ -194,6 +195,8 @@ class Pool:
             failed.keep = finish.keep  # its place has been left, or not
             self._storing = [(attempt, failed)]
         self.give_back(wanted)
+        if alone:
+            self._finished.rotate(-1)  # if this is refused too, all others have been stored before
 
     def stop(self, ids: Iterable[int], why: str) -> None:
         """Cancel these attempts, if they run here."""

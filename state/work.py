@@ -100,7 +100,8 @@ class Turn(NamedTuple):
 
 LOOK = "SELECT * FROM look($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 TURN = f"SELECT * FROM turn({', '.join(f'${place}' for place in range(1, 29))})"  # noqa: S608
-END = f"SELECT * FROM turn({', '.join(f'${place}' for place in range(1, 14))})"  # noqa: S608
+NOTHING = ", ".join(["'{}'"] * 11)
+END = f"SELECT * FROM turn({', '.join(f'${place}' for place in range(1, 14))}, {NOTHING})"  # noqa: S608
 """A turn that claims nothing and has no children to store: each array that is not sent saves a
 microsecond here and one there."""
 

@@ -53,7 +53,7 @@ class Doors:
         }
 
     def all_held(self) -> bool:
-        """Say whether two Caddies can run side by side: each listens only at what it inherited."""
+        """Say whether two Caddies can run side by side, but for a socket of TLS_PORT."""
         return all(self.caddy.values())
 
     def close_to_callers(self) -> None:

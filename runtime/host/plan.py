@@ -106,7 +106,7 @@ def make_plan(settings: Settings, environ: Mapping[str, str], layout: Layout) ->
     return Plan(
         layout,
         embedded,
-        _processes(environment, doors, code_sha256),
+        _processes(environment, doors, code_sha256, tls=settings.tls_port is not None),
         stack,
         PRODUCTION_LIMITS if settings.production else LOCAL_LIMITS,
         remarks,
@@ -123,7 +123,9 @@ def _elsewhere(settings: Settings) -> frozenset[str]:
     return frozenset(each.function for each in placed(settings, load_registry(settings.functions)))
 
 
-def _processes(environment: Mapping[str, str], doors: Doors, code_sha256: str) -> list[Program]:
+def _processes(
+    environment: Mapping[str, str], doors: Doors, code_sha256: str, *, tls: bool
+) -> list[Program]:
     """Return the Procfile's processes; the clock runs inside the worker."""
     found = []
     for name, command in read_procfile(HOME / "Procfile").items():
@@ -158,7 +160,7 @@ def _processes(environment: Mapping[str, str], doors: Doors, code_sha256: str) -
                 descriptors=held,
                 ready=both(accepts(held[0]), door) if held else door,
                 shown="error",
-                alone=not doors.all_held(),
+                alone=tls or not doors.all_held(),  # nobody holds the socket of TLS_PORT
             )
         elif argv[4:5] == ["work"]:
             program = replace(

@@ -15,27 +15,30 @@ BEGIN
 END $$;
 
 -- Merge, Supersede: the newest of the events in line stands for all of them. Their ids, oldest first.
-CREATE OR REPLACE FUNCTION in_line(shop int, line bigint, head bigint, f int)
+CREATE OR REPLACE FUNCTION in_line(shop int, line bigint, head bigint, head_fn int)
 RETURNS bigint[] LANGUAGE sql STABLE AS $$
     SELECT array_agg(w.id ORDER BY w.id) FROM work w
-    WHERE w.tenant = shop AND w.lane = line AND w.fn = f AND w.id >= head
+    WHERE w.tenant = in_line.shop AND w.lane = in_line.line AND w.fn = in_line.head_fn
+      AND w.id >= in_line.head
       AND w.id < coalesce((SELECT min(z.id) FROM work z
-                           WHERE z.tenant = shop AND z.lane = line
-                             AND z.id > head AND z.fn <> f), 9223372036854775807)
+                           WHERE z.tenant = in_line.shop AND z.lane = in_line.line
+                             AND z.id > in_line.head AND z.fn <> in_line.head_fn),
+                          9223372036854775807)
 $$;
 
 -- When it is their turn.
-CREATE OR REPLACE FUNCTION due_in_line(ids bigint[], f int)
+CREATE OR REPLACE FUNCTION due_in_line(ids bigint[], head_fn int)
 RETURNS timestamptz LANGUAGE sql STABLE AS $$
-    SELECT CASE WHEN g.burst = 's' THEN (array_agg(w.run_at ORDER BY w.id DESC))[1]
+    SELECT CASE WHEN f.burst = 's' THEN (array_agg(w.run_at ORDER BY w.id DESC))[1]
                 ELSE least(max(w.run_at), min(w.run_at)
-                           + make_interval(secs => g.cap_seconds - g.quiet_seconds)) END
-    FROM function g, work w WHERE g.fn = f AND w.id = ANY (ids) GROUP BY g.fn
+                           + make_interval(secs => f.cap_seconds - f.quiet_seconds)) END
+    FROM function f, work w
+    WHERE f.fn = due_in_line.head_fn AND w.id = ANY (due_in_line.ids) GROUP BY f.fn
 $$;
 
 -- The heads of lanes that are ours: those that may run now are returned, the other lanes released.
--- `kd` are the ids that ended in them just now. The next one comes after it: what is further ahead in
--- the index is done, and reading all of it again would take longer and longer. NULL: look at all.
+-- `kd` says from which id on the next one is looked for: what is further ahead in the index is done, and
+-- reading all of it again would take longer and longer. NULL: look at all.
 CREATE OR REPLACE FUNCTION heads(
     alone boolean, t timestamptz, kt int[], kl bigint[], ke bigint[], kf int[], kk boolean[],
     kd bigint[]
@@ -54,11 +57,12 @@ BEGIN
                q.errors, q.crashes, q.run_at,
                CASE WHEN q.fn = ANY (bursting)
                     THEN in_line(k.tenant, k.lane, q.id, q.fn) END AS others
-        FROM unnest(kt, kl, ke, kf, kk, kd) k (tenant, lane, epoch, fn, keep, ended)
+        FROM unnest(kt, kl, ke, kf, kk, kd) k (tenant, lane, epoch, fn, keep, next)
         LEFT JOIN LATERAL (
             SELECT w.id, w.fn, w.run_at, w.suspect, w.errors, w.crashes FROM work w
-            WHERE w.tenant = k.tenant AND w.lane = k.lane AND w.id >= coalesce(k.ended, 0)
-            ORDER BY w.id LIMIT 1) q ON true OFFSET 0),
+            WHERE w.tenant = k.tenant AND w.lane = k.lane AND w.id >= coalesce(k.next, 0)
+            ORDER BY w.id LIMIT 1) q ON true
+        OFFSET 0),  -- not merged into the next: in_line() is called once for each
     mine AS MATERIALIZED (
         SELECT f.*, coalesce(f.others[cardinality(f.others)], f.head) AS id,
                CASE WHEN f.others IS NULL THEN f.run_at

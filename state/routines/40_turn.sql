@@ -89,12 +89,9 @@ CREATE OR REPLACE FUNCTION turn(
     ids bigint[], epochs bigint[], tenants int[], lanes bigint[], kinds "char"[],
     delays float8[], bodies text[], causes text[], attempts int[], replies int[],
     keeps boolean[],
-    child_parents bigint[] DEFAULT '{}', child_tenants int[] DEFAULT '{}',
-    child_fns int[] DEFAULT '{}', child_lanes bigint[] DEFAULT '{}',
-    child_events text[] DEFAULT '{}', child_delays float8[] DEFAULT '{}',
-    child_caps float8[] DEFAULT '{}',
-    want_fns int[] DEFAULT '{}', want_counts int[] DEFAULT '{}', want_lanes boolean[] DEFAULT '{}',
-    want_after int[] DEFAULT '{}',
+    child_parents bigint[], child_tenants int[], child_fns int[], child_lanes bigint[],
+    child_events text[], child_delays float8[], child_caps float8[],
+    want_fns int[], want_counts int[], want_lanes boolean[], want_after int[],
     behind_fns int[] DEFAULT '{}', behind_tenants int[] DEFAULT '{}', behind_shares int[] DEFAULT '{}',
     want_since timestamptz[] DEFAULT '{}'
 ) RETURNS TABLE (
@@ -110,7 +107,7 @@ DECLARE
     again boolean := kinds && '{r,s,h}';
     closed bigint[] := '{}';             -- finished ids that were still ours
     some_closed bigint[];
-    -- Lanes that are ours: (tenant, lane, epoch, fn, whether they stay so, what ended in them).
+    -- Lanes that are ours: (tenant, lane, epoch, fn, whether they stay so, from which id on to look).
     kt int[]; kl bigint[]; ke bigint[]; kf int[]; kk boolean[]; kd bigint[];
     bt int[] := '{}'; bs int[] := '{}';                                    -- behind in this function
 BEGIN
@@ -151,6 +148,7 @@ BEGIN
                      CASE WHEN x.burst_until = 'epoch' THEN NULL  -- see replay_invocation()
                           ELSE d.id END AS id
               FROM (SELECT u.tenant, u.lane, u.epoch, bool_and(coalesce(u.keep, true)) AS keep,
+                           -- Behind what is done; what is put back is still there.
                            min(u.id + (u.kind IN ('d', 'x', 'c'))::int) AS id
                     FROM unnest(tenants, lanes, epochs, keeps, ids, kinds)
                          u (tenant, lane, epoch, keep, id, kind)

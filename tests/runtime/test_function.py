@@ -277,6 +277,7 @@ def test_lane_numbers_are_the_same_in_every_process_and_keep_namespaces_apart() 
         ('{"size":"huge"}', True),
         ('{"more":1}', True),
         ('{"count":"many"}', False),  # wrong in every version
+        ('{"count":"many","more":1}', False),
     ],
 )
 def test_what_only_a_newer_version_can_have_stored_is_told_from_what_is_wrong(

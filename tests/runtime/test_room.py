@@ -244,3 +244,34 @@ async def test_steps_are_recorded_while_every_connection_is_in_a_transaction(
         ids = await platform.dispatcher.dispatch_many([Entry(line=n) for n in range(9)])
         for number in ids:
             assert (await platform.end_of(number, seconds=8)).state == "done"
+
+
+async def test_ends_that_postgres_refuses_hold_up_no_others_and_give_their_places_back() -> None:
+    @function(lane="book", concurrency=3)
+    async def write(event: Entry, ctx: Context) -> None: ...
+
+    async def run(attempt: Attempt) -> Finish:
+        one = attempt.claimed
+        return Finish(one.id, one.epoch, one.tenant, one.lane, DONE, 1)
+
+    pool = Pool({1: write}, run, None)
+    now = datetime.now(UTC)
+    pool.look([1])
+    _, wanted = pool.take()
+    begun = [Claimed(n, 1, 1, n, 1, 0, 0, "{}", None, now, None) for n in (1, 2, 3)]
+    pool.taken(Turn(begun, [], [], {}), wanted)
+    while pool.running():
+        await asyncio.sleep(0)
+    taken: list[list[int]] = []
+    for refused in (True, True, False, False, False):  # all three, then the first by itself
+        finished, wanted = pool.take()
+        taken.append([one.id for one in finished])
+        if refused:
+            pool.reject(wanted, "it holds what Postgres cannot")
+        else:
+            pool.taken(Turn([], [], [], {}), wanted)
+    assert taken == [[1, 2, 3], [1], [2], [3], [1]]
+    assert pool.empty()
+    pool.look([1])
+    (want,) = pool.take()[1]
+    assert want.most == 3
