@@ -42,6 +42,7 @@ async def bench(running: Running, rounds: int) -> dict[str, Any]:
         "calls": len(shorts.latencies) + len(longs.latencies),
         "forced": sum(taken > 1 for taken in longs.results),
         "failed_requests": shorts.failed.total() + longs.failed.total(),
+        "sent_again": shorts.sent_again + longs.sent_again,
         "failed": dict(shorts.failed + longs.failed),
         "lost": shorts.lost + longs.lost,
         "p50_ms": shorts.milliseconds(0.5),

@@ -23,6 +23,8 @@ class Calls:
     results: list[Any] = field(default_factory=list)
     failed: Counter[str] = field(default_factory=Counter)
     """Requests that got no answer, or one that says try again; each was tried again."""
+    sent_again: int = 0
+    """Requests that met an idle connection just as it was closed; `Client.sent_again`."""
     lost: int = 0
     """Calls that had no result in time."""
 
@@ -78,5 +80,6 @@ async def call_steadily(
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             group.create_task(call(number, due))
     for client in idle:
+        calls.sent_again += client.sent_again
         client.close()
     return calls
