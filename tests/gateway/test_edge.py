@@ -268,8 +268,11 @@ def test_writers_side_by_side_lose_nothing(site: Site) -> None:
     wait_for("all gone", lambda: admitted(site) == set(), WITHIN_SECONDS)
     transport = httpx2.HTTPTransport(uds=site.settings["CADDY_ADMIN"].removeprefix("unix/"))
     with httpx2.Client(transport=transport, base_url="http://localhost") as client:
-        for name in strangers:
-            assert client.delete(f"/id/{name}").status_code == 200
+        left = list(strangers)
+        while left:  # patiently, as above: a write may close the connection of the next
+            with suppress(httpx2.TransportError):
+                if client.delete(f"/id/{left[0]}").status_code in (200, 404):
+                    left.pop(0)
 
 
 def handshake(site: Site, name: str) -> dict[str, Any]:
