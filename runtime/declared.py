@@ -33,7 +33,7 @@ def check_numbers(declared: Any) -> None:
 def _remedy(name: str, kind: type, value: object) -> str:
     try:
         meant = float(kind(str(value)))
-        return f"did you mean {name}={meant:g}?" if math.isfinite(meant) else "a finite number"
+        return f"did you mean {name}={value}?" if math.isfinite(meant) else "a finite number"
     except ValueError:
         return f"a {'whole ' if kind is int else ''}number, as {name}=3"
 

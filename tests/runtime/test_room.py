@@ -157,6 +157,15 @@ async def test_a_shop_whose_place_is_free_again_is_a_newcomer(
         await platform.zero("SELECT count(*) FROM work")
 
 
+def claimed(number: int, lane: int | None) -> Claimed:
+    return Claimed(number, 1, 1, lane, 1, 0, 0, "{}", None, datetime.now(UTC), None)
+
+
+async def done(attempt: Attempt) -> Finish:
+    one = attempt.claimed
+    return Finish(one.id, one.epoch, one.tenant, one.lane, DONE, 1)
+
+
 async def test_an_attempt_that_is_stopped_before_it_begins_leaves_its_place(
     settings: Settings,
 ) -> None:
@@ -170,11 +179,9 @@ async def test_an_attempt_that_is_stopped_before_it_begins_leaves_its_place(
         return attempt.stopped()
 
     pool = Pool({1: write}, run, None)
-    now = datetime.now(UTC)
-    claimed = Claimed(7, 1, 1, None, 1, 0, 0, "{}", None, now, None)
     pool.look([1])
     _, wanted = pool.take()
-    pool.taken(Turn([claimed], [], [], {}), wanted)
+    pool.taken(Turn([claimed(7, None)], [], [], {}), wanted)
     pool.stop([7], BY_REQUEST)
     while pool.running():
         await asyncio.sleep(0)
@@ -188,11 +195,7 @@ async def test_the_next_event_of_a_lane_that_is_ours_is_no_find() -> None:
     @function(lane="book", concurrency=9)
     async def write(event: Entry, ctx: Context) -> None: ...
 
-    async def run(attempt: Attempt) -> Finish:
-        one = attempt.claimed
-        return Finish(one.id, one.epoch, one.tenant, one.lane, DONE, 1)
-
-    pool = Pool({1: write}, run, None)
+    pool = Pool({1: write}, done, None)
 
     async def in_vain_after(number: int, lane: int) -> int:
         """Hear a bell, store what ended, and look: this event is what comes of it."""
@@ -201,9 +204,7 @@ async def test_the_next_event_of_a_lane_that_is_ours_is_no_find() -> None:
         pool.bells_in_vain += 1
         pool.look([1])
         _, wanted = pool.take()
-        now = datetime.now(UTC)
-        claimed = Claimed(number, 1, 1, lane, 1, 0, 0, "{}", None, now, None)
-        pool.taken(Turn([claimed], [], [], {}), wanted)
+        pool.taken(Turn([claimed(number, lane)], [], [], {}), wanted)
         return pool.bells_in_vain
 
     assert [await in_vain_after(number, 5) for number in (1, 2, 3)] == [0, 1, 2]
@@ -250,16 +251,10 @@ async def test_ends_that_postgres_refuses_hold_up_no_others_and_give_their_place
     @function(lane="book", concurrency=3)
     async def write(event: Entry, ctx: Context) -> None: ...
 
-    async def run(attempt: Attempt) -> Finish:
-        one = attempt.claimed
-        return Finish(one.id, one.epoch, one.tenant, one.lane, DONE, 1)
-
-    pool = Pool({1: write}, run, None)
-    now = datetime.now(UTC)
+    pool = Pool({1: write}, done, None)
     pool.look([1])
     _, wanted = pool.take()
-    begun = [Claimed(n, 1, 1, n, 1, 0, 0, "{}", None, now, None) for n in (1, 2, 3)]
-    pool.taken(Turn(begun, [], [], {}), wanted)
+    pool.taken(Turn([claimed(number, number) for number in (1, 2, 3)], [], [], {}), wanted)
     while pool.running():
         await asyncio.sleep(0)
     taken: list[list[int]] = []
